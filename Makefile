@@ -1,0 +1,43 @@
+PYTHON ?= python3
+BIN := .venv/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt
+CSRC := $(shell find csrc -type f)
+
+.PHONY: help setup demo test lint format clean
+.DELETE_ON_ERROR:
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
+
+setup: .venv/installed  ## create .venv, compile csrc, install the package into it (editable)
+
+demo: setup  ## train the default model on the digits that come with scikit-learn
+	$(BIN)/ncg-fast train --data digits --output runs/demo
+
+test: setup  ## run the tests
+	$(BIN)/python -m pytest
+
+lint: .venv/lint-installed  ## check style, types and format, changing nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $(CSRC)
+
+format: .venv/lint-installed  ## rewrite the sources in the project's format
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $(CSRC)
+
+clean:  ## remove what building and testing made; keeps .venv's packages and runs/
+	rm -rf build dist *.egg-info ncg_fast/_*.so .venv/installed .venv/lint-installed
+	rm -rf .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find ncg_fast tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/installed: setup.py pyproject.toml .ci/constraints.txt $(CSRC)
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	$(PIP_INSTALL) --editable '.[experiments,test]'
+	touch $@
+
+.venv/lint-installed: .venv/installed
+	$(PIP_INSTALL) 'ncg_fast[lint]'
+	touch $@

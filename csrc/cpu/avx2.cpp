@@ -1,0 +1,11 @@
+#include "cpu/vec_avx2.h"
+
+// The kernels, in the vectors of the line above.
+#include "cpu/op_table.h"
+
+namespace ncg {
+
+extern const OpTable kAvx2Table;
+const OpTable kAvx2Table = kOpTable;
+
+}  // namespace ncg

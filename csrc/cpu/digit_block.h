@@ -1,0 +1,103 @@
+// Digits of 64 x 64 weights, written to both layouts; and the op pack_weights.
+#pragma once
+#include "common/layout.h"
+#include "cpu/preactivation.h"
+
+namespace ncg {
+namespace {
+
+// Collects the integers q of hidden units 64 hb .. and visible units 64 vb .. four hidden rows at a
+// time.
+class DigitBlock {
+ public:
+  DigitBlock(int64_t n_hidden, int64_t n_visible, int n_digits, int8_t* to_hidden,
+             int8_t* to_visible)
+      : hidden_{n_hidden, n_visible, n_digits},
+        visible_{n_visible, n_hidden, n_digits},
+        to_hidden_(to_hidden),
+        to_visible_(to_visible) {}
+
+  void start(int64_t hb, int64_t vb) {
+    hb_ = hb;
+    vb_ = vb;
+  }
+
+  // q of rows 64 hb + 4 quad .. + 3, lanes u ..: stores the rows' bytes, keeps the columns' for
+  // finish().
+  void put(int quad, int u, const I q[4]) {
+    const I bias = splat(digit_bias(hidden_.n_digits)), low_byte = splat(255);
+    I bytes[4];
+    for (int r = 0; r < 4; ++r) bytes[r] = bit_xor(add(q[r], bias), bias);
+    const int64_t row = hb_ * kBlock + 4 * quad, panel = row / kPanel;
+    for (int d = 0; d < hidden_.n_digits; ++d) {
+      if (panel < hidden_.panels()) {
+        int8_t* out = to_hidden_ + hidden_.tile(panel, d, vb_) + row % kPanel * kBlock + u;
+        for (int r = 0; r < 4; ++r) store_low_bytes(out + r * kBlock, bytes[r]);
+      }
+      const I low = bit_or(bit_and(bytes[0], low_byte), shift_left<8>(bit_and(bytes[1], low_byte)));
+      const I high = bit_or(shift_left<16>(bit_and(bytes[2], low_byte)), shift_left<24>(bytes[3]));
+      store(columns_[d][quad] + u, bit_or(low, high));
+      for (int r = 0; r < 4; ++r) bytes[r] = shift_right<8>(bytes[r]);
+    }
+  }
+
+  // After all 16 quads: the transposed layout.
+  void finish() {
+    for (int d = 0; d < hidden_.n_digits; ++d)
+      for (int u = 0; u < kBlock; ++u) {
+        const int64_t row = vb_ * kBlock + u;
+        if (row / kPanel >= visible_.panels()) break;
+        int32_t* out = reinterpret_cast<int32_t*>(
+            to_visible_ + visible_.tile(row / kPanel, d, hb_) + row % kPanel * kBlock);
+        for (int quad = 0; quad < kBlock / 4; ++quad) out[quad] = columns_[d][quad][u];
+      }
+  }
+
+ private:
+  DigitLayout hidden_, visible_;
+  int8_t *to_hidden_, *to_visible_;
+  int64_t hb_ = 0, vb_ = 0;
+  alignas(64) int32_t
+      columns_[3][kBlock / 4][kBlock];  // [digit][quad][visible unit]: one byte each of four rows
+};
+
+// q = round(w / step), saturated.
+inline I quantise(F w, F inverse_step, F limit) {
+  const F q = mul(w, inverse_step);
+  return to_int(max(min(q, limit), sub(splat(0.f), limit)));
+}
+
+void pack_weights(const PackWeights& p, int n_threads) {
+  const F inverse_step = splat(power_of_two(8 * p.n_digits - 1 - p.exponent)),
+          limit = splat(digit_limit(p.n_digits));
+  const int64_t h_blocks = ceil_div(p.n_hidden, kBlock), v_blocks = ceil_div(p.n_visible, kBlock);
+#pragma omp parallel num_threads(threads_for(8 * p.n_hidden * p.n_visible, n_threads))
+  {
+    DigitBlock block(p.n_hidden, p.n_visible, p.n_digits, p.to_hidden, p.to_visible);
+#pragma omp for schedule(static) collapse(2)
+    for (int64_t hb = 0; hb < h_blocks; ++hb)
+      for (int64_t vb = 0; vb < v_blocks; ++vb) {
+        block.start(hb, vb);
+        for (int quad = 0; quad < kBlock / 4; ++quad)
+          for (int u = 0; u < kBlock; u += kLanes) {
+            I q[4];
+            const int64_t left = p.n_visible - vb * kBlock - u;
+            const int n = static_cast<int>(left < 0 ? 0 : left < kLanes ? left : kLanes);
+            for (int r = 0; r < 4; ++r) {
+              const int64_t row = hb * kBlock + 4 * quad + r,
+                            at = row * p.n_visible + vb * kBlock + u;
+              q[r] = splat(0);
+              if (row >= p.n_hidden || n == 0) continue;
+              F w = load(p.weight + at, n);
+              if (p.mask != nullptr) w = select(load_mask(p.mask + at, n), w, splat(0.f));
+              q[r] = quantise(w, inverse_step, limit);
+            }
+            block.put(quad, u, q);
+          }
+        block.finish();
+      }
+  }
+}
+
+}  // namespace
+}  // namespace ncg

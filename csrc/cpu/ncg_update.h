@@ -1,0 +1,146 @@
+// The whole parameter and mask update in one pass over W, S and A, with the digits of the new
+// weights.
+#pragma once
+#include "cpu/digit_block.h"
+#include "cpu/phase_difference.h"
+
+namespace ncg {
+namespace {
+
+// One thread's part of what an update reports.
+struct Tally {
+  I magnitude = splat(0);  // |W| as integers: NaN > infinity > finite, so no bad weight is lost
+  int64_t on = 0, off = 0;
+
+  int32_t max_bits() const {
+    alignas(64) int32_t lanes[kLanes];
+    store(lanes, magnitude);
+    int32_t most = 0;
+    for (int i = 0; i < kLanes; ++i) most = lanes[i] > most ? lanes[i] : most;
+    return most;
+  }
+};
+
+struct VectorRates {
+  F lr, lr_strength, momentum, minus_decay, inverse_step, limit;
+  bool decays;
+};
+
+// n <= kLanes pairs from `at` on, all in one row; `learned` of them have strengths. Returns the new
+// q.
+inline I update_lanes(const Parameters& p, const VectorRates& rates, int64_t at, int n, int learned,
+                      F g, Tally& tally) {
+  const F w = load(p.weight + at, n), zero = splat(0.f);
+  const M on = load_mask(p.mask + at, n);
+  F direction = rates.decays ? fma(rates.minus_decay, w, g) : g;
+  if (p.weight_velocity != nullptr) {
+    direction = select(on, fma(rates.momentum, load(p.weight_velocity + at, n), direction), zero);
+    store(p.weight_velocity + at, direction, n);
+  }
+  const F moved = select(on, fma(rates.lr, direction, w), w);
+  store(p.weight + at, moved, n);
+  tally.magnitude = max(tally.magnitude, bit_and(as_bits(moved), splat(0x7FFFFFFF)));
+
+  M now = on;
+  if (p.strength != nullptr && learned > 0) {
+    const F s = fma(rates.lr_strength, mul(w, g), load(p.strength + at, learned)),
+            half = splat(0.5f), one = splat(1.f);
+    const uint32_t valid = (1u << learned) - 1;
+    const M kept = mask_or(less(half, s), mask_and_not(on, less(s, half)));
+    store_mask(p.mask + at, kept, learned);
+    now = load_mask(p.mask + at, n);
+    tally.on += __builtin_popcount(bits(mask_and_not(kept, on)) & valid);
+    tally.off += __builtin_popcount(bits(mask_and_not(on, kept)) & valid);
+    store(p.strength + at, select(less(one, s), one, select(less(s, zero), zero, s)), learned);
+  }
+  return quantise(select(now, moved, zero), rates.inverse_step, rates.limit);
+}
+
+// Pairs of 64 hidden and 64 visible units.
+inline void update_block(const Parameters& p, const PhaseSums& sums, const VectorRates& rates,
+                         int64_t hb, int64_t vb, DigitBlock& digits, Tally& tally) {
+  digits.start(hb, vb);
+  for (int quad = 0; quad < kBlock / 4; ++quad) {
+    const int64_t unit = hb * kBlock + 4 * quad;
+    alignas(64) float g[256];
+    if (unit < p.n_hidden) phase_tile(sums, unit, vb, g);
+    for (int u = 0; u < kBlock; u += kLanes) {
+      const int64_t column = vb * kBlock + u, left = p.n_visible - column,
+                    unlabelled = left - p.n_labels;
+      const int n = static_cast<int>(left < 0 ? 0 : left < kLanes ? left : kLanes);
+      const int learned = static_cast<int>(unlabelled < 0 ? 0 : unlabelled < n ? unlabelled : n);
+      I q[4];
+      for (int r = 0; r < 4; ++r) {
+        q[r] = splat(0);
+        if (unit + r < p.n_hidden && n > 0)
+          q[r] = update_lanes(p, rates, (unit + r) * p.n_visible + column, n, learned,
+                              load(g + r * kBlock + u), tally);
+      }
+      digits.put(quad, u, q);
+    }
+  }
+  digits.finish();
+}
+
+inline void update_bias(float* bias, float* velocity, const float* gradient, int64_t n,
+                        const Rates& rates) {
+  for (int64_t i = 0; i < n; ++i) {
+    float direction = gradient[i];
+    if (velocity != nullptr) velocity[i] = direction = fma(rates.momentum, velocity[i], direction);
+    bias[i] = fma(rates.lr, direction, bias[i]);
+  }
+}
+
+// Inside a parallel region, after the planes were filled; every thread adds to `result`.
+inline void update_all(const Parameters& p, const PhaseSums& sums, const Rates& rates,
+                       const float* visible_gradient, const float* hidden_gradient,
+                       UpdateResult& result) {
+#pragma omp single nowait
+  {
+    update_bias(p.visible_bias, p.visible_velocity, visible_gradient, p.n_visible, rates);
+    update_bias(p.hidden_bias, p.hidden_velocity, hidden_gradient, p.n_hidden, rates);
+  }
+  const VectorRates vector_rates{splat(rates.lr),
+                                 splat(rates.lr_strength),
+                                 splat(rates.momentum),
+                                 splat(-rates.weight_decay),
+                                 splat(power_of_two(8 * p.n_digits - 1 - p.exponent)),
+                                 splat(digit_limit(p.n_digits)),
+                                 rates.weight_decay != 0.f};
+  const int64_t h_blocks = ceil_div(p.n_hidden, kBlock), v_blocks = ceil_div(p.n_visible, kBlock);
+  DigitBlock digits(p.n_hidden, p.n_visible, p.n_digits, p.to_hidden, p.to_visible);
+  Tally tally;
+#pragma omp for schedule(static) collapse(2)
+  for (int64_t hb = 0; hb < h_blocks; ++hb)
+    for (int64_t vb = 0; vb < v_blocks; ++vb)
+      update_block(p, sums, vector_rates, hb, vb, digits, tally);
+#pragma omp critical(ncg_tally)
+  {
+    const float most = as_float(tally.max_bits());
+    if (as_bits(most) > as_bits(result.max_abs)) result.max_abs = most;
+    result.switched_on += tally.on;
+    result.switched_off += tally.off;
+  }
+}
+
+UpdateResult ncg_update(const Update& op, int n_threads) {
+  scratch_reset();
+  const Parameters& p = op.parameters;
+  const PhaseSums sums = make_phase_sums(op.phases, p.n_hidden, p.n_visible);
+  float* visible_gradient = scratch<float>(p.n_visible);
+  float* hidden_gradient = scratch<float>(p.n_hidden);
+  UpdateResult result{0.f, 0, 0};
+  const int64_t work =
+      p.n_hidden * p.n_visible * (sums.hidden_data.n_chains + sums.hidden_model.n_chains);
+#pragma omp parallel num_threads(threads_for(work, n_threads))
+  {
+    fill_phases(sums, op.phases);
+    bias_gradients(sums, op.phases.visible_data, op.phases.visible_model, visible_gradient,
+                   hidden_gradient);
+    update_all(p, sums, op.rates, visible_gradient, hidden_gradient, result);
+  }
+  return result;
+}
+
+}  // namespace
+}  // namespace ncg

@@ -1,0 +1,145 @@
+// x = bias + (W∘A) states, tile by tile: exact digit products, then float32 from the highest place
+// down.
+#pragma once
+#include "cpu/operand.h"
+
+namespace ncg {
+namespace {
+
+// Pre-activations of up to 32 units and 64 chains, x[unit][chain].
+struct Tile {
+  int64_t unit, chain;
+  int n_units, n_chains, width;  // width: lanes that hold numbers, a multiple of 16
+  alignas(64) float x[kPanel * kWord];
+};
+
+// Sums of one digit: four units, kVectors vectors of chains. `digits` at the first unit's row of
+// the first block.
+template <int kVectors, bool kAnyByte>
+inline void product_rows(const int8_t* digits, const uint8_t* in, int64_t blocks,
+                         int64_t quad_bytes, int32_t* out) {
+  I sum[4][kVectors];
+  for (int r = 0; r < 4; ++r)
+    for (int v = 0; v < kVectors; ++v) sum[r][v] = splat(0);
+  for (int64_t block = 0; block < blocks; ++block, digits += kPanel * kBlock)
+    for (int quad = 0; quad < kBlock / 4; ++quad, in += quad_bytes) {
+      I state[kVectors];
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v)
+        state[v] = load(reinterpret_cast<const int32_t*>(in) + v * kLanes);
+#pragma GCC unroll 4
+      for (int r = 0; r < 4; ++r) {
+        int32_t four;
+        memcpy(&four, digits + r * kBlock + 4 * quad, 4);
+        const I weight = splat(four);
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v)
+          sum[r][v] =
+              kAnyByte ? dot4_wide(sum[r][v], state[v], weight) : dot4(sum[r][v], state[v], weight);
+      }
+    }
+  for (int r = 0; r < 4; ++r)
+    for (int v = 0; v < kVectors; ++v) store(out + r * kWord + v * kLanes, sum[r][v]);
+}
+
+// Sums of one digit over `blocks` blocks of inputs for a whole tile, out[unit][chain].
+template <bool kAnyByte>
+inline void product_tile(const int8_t* digits, const uint8_t* in, int64_t blocks, int width,
+                         int n_units, int32_t* out) {
+  constexpr int kWide = kWideVectors * kLanes, kNarrow = kLaneGroup / kLanes;
+  for (int r = 0; r < n_units; r += 4)
+    for (int l = 0; l < width;) {
+      const int8_t* row = digits + r * kBlock;
+      int32_t* sums = out + r * kWord + l;
+      if (width - l >= kWide) {
+        product_rows<kWideVectors, kAnyByte>(row, in + 4 * l, blocks, 4 * width, sums);
+        l += kWide;
+      } else {
+        product_rows<kNarrow, kAnyByte>(row, in + 4 * l, blocks, 4 * width, sums);
+        l += kLaneGroup;
+      }
+    }
+}
+
+// x = step place_0 + ... with places in float32, highest first, one fma each.
+template <class Place>
+inline void combine(const Layer& layer, Tile& tile, int n_places, float step, Place place) {
+  for (int r = 0; r < tile.n_units; ++r)
+    for (int l = 0; l < tile.width; l += kLanes) {
+      F x = place(n_places - 1, r * kWord + l);
+      for (int p = n_places - 2; p >= 0; --p) x = fma(x, splat(256.f), place(p, r * kWord + l));
+      store(tile.x + r * kWord + l, fma(x, splat(step), splat(layer.bias[tile.unit + r])));
+    }
+}
+
+inline void packed_tile(const Layer& layer, const Operand& in, int64_t panel, int64_t word,
+                        Tile& tile) {
+  alignas(64) int32_t sums[3][kPanel * kWord];
+  const DigitLayout layout{layer.n_out, layer.n_in, layer.n_digits};
+  for (int d = 0; d < layer.n_digits; ++d)
+    product_tile<false>(layer.digits + layout.tile(panel, d, 0), in.word_bytes(0, word),
+                        layout.blocks(), tile.width, tile.n_units, sums[d]);
+  const float step = power_of_two(layer.exponent + 1 - 8 * layer.n_digits);
+  combine(layer, tile, layer.n_digits, step,
+          [&](int p, int at) { return to_float(load(sums[p] + at)); });
+}
+
+// Levels: two byte planes; the sum of place p is that of all digit d and plane p - d, in 64 bits.
+inline void level_tile(const Layer& layer, const Operand& in, int64_t panel, int64_t word,
+                       Tile& tile) {
+  constexpr int64_t kBlocks = 1024;  // 65 536 inputs of 255 x 128 fit int32
+  alignas(64) int32_t sums[kPanel * kWord];
+  alignas(64) int64_t places[4][kPanel * kWord] = {};
+  const DigitLayout layout{layer.n_out, layer.n_in, layer.n_digits};
+  for (int plane = 0; plane < 2; ++plane)
+    for (int d = 0; d < layer.n_digits; ++d)
+      for (int64_t block = 0; block < layout.blocks(); block += kBlocks) {
+        const int64_t count = layout.blocks() - block < kBlocks ? layout.blocks() - block : kBlocks;
+        const uint8_t* bytes = in.word_bytes(plane, word) + block * kBlock * tile.width;
+        product_tile<true>(layer.digits + layout.tile(panel, d, block), bytes, count, tile.width,
+                           tile.n_units, sums);
+        for (int r = 0; r < tile.n_units; ++r)
+          for (int l = 0; l < tile.width; ++l)
+            places[d + plane][r * kWord + l] += sums[r * kWord + l];
+      }
+  const double step =
+      static_cast<double>(power_of_two(layer.exponent + 1 - 8 * layer.n_digits)) / kLevels;
+  combine(layer, tile, layer.n_digits + 1, static_cast<float>(step), [&](int p, int at) {
+    alignas(64) float floats[kLanes];
+    for (int i = 0; i < kLanes; ++i) floats[i] = static_cast<float>(places[p][at + i]);
+    return load(floats);
+  });
+}
+
+// Calls use(tile) for every tile, panels shared out over the threads so that weights stay in one
+// core's cache. Inside a parallel region; ends with a barrier.
+template <class Use>
+inline void for_each_tile(const Layer& layer, const Operand& in, Use use) {
+  const int64_t panels = ceil_div(layer.n_out, kPanel), words = in.words();
+#pragma omp for schedule(static) collapse(2)
+  for (int64_t panel = 0; panel < panels; ++panel)
+    for (int64_t word = 0; word < words; ++word) {
+      Tile tile;
+      tile.unit = panel * kPanel;
+      tile.chain = word * kWord;
+      const int64_t units = layer.n_out - tile.unit, chains = in.n_chains - tile.chain;
+      tile.n_units = static_cast<int>(units < kPanel ? units : kPanel);
+      tile.n_chains = static_cast<int>(chains < kWord ? chains : kWord);
+      tile.width = in.width(word);
+      if (in.n_planes == 1)
+        packed_tile(layer, in, panel, word, tile);
+      else
+        level_tile(layer, in, panel, word, tile);
+      use(tile);
+    }
+}
+
+// Threads for a job of so many multiply-adds: a region costs about as much as 10^5 of them.
+inline int threads_for(int64_t work, int n_threads) { return work > (1 << 18) ? n_threads : 1; }
+
+inline int half_step_threads(const Layer& layer, int64_t n_chains, int n_threads) {
+  return threads_for(layer.n_out * layer.n_in * n_chains, n_threads);
+}
+
+}  // namespace
+}  // namespace ncg

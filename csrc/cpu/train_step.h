@@ -1,0 +1,67 @@
+// One mini-batch in one parallel region: positive phase, sweeps, negative phase, update.
+#pragma once
+#include "cpu/gibbs_steps.h"
+#include "cpu/ncg_update.h"
+
+namespace ncg {
+namespace {
+
+UpdateResult train_step(const TrainStep& op, int n_threads) {
+  scratch_reset();
+  const Parameters& p = op.parameters;
+  const int64_t n_rows = op.visible_data.n_chains, n_chains = op.n_chains,
+                words = ceil_div(n_chains, kWord);
+  const Layer to_hidden{p.to_hidden, p.hidden_bias, p.n_hidden,
+                        p.n_visible, p.n_digits,    p.exponent};
+  const Layer to_visible{p.to_visible, p.visible_bias, p.n_visible,
+                         p.n_hidden,   p.n_digits,     p.exponent};
+  const bool persistent = op.chains != nullptr;
+
+  const Operand data_in = make_operand(p.n_visible, n_rows, op.visible_data.levels);
+  const Operand v_in = make_operand(p.n_visible, n_chains, false);
+  const Operand h_in = make_operand(p.n_hidden, n_chains, false);
+  uint64_t* hidden = scratch<uint64_t>(p.n_hidden * words);
+  uint64_t* visible = persistent ? op.chains : scratch<uint64_t>(p.n_visible * words);
+  const States model{visible, p.n_visible, n_chains, false};
+  const PhaseSums sums =
+      make_phase_sums(p.n_hidden, p.n_visible, n_rows, n_chains, op.visible_data.levels);
+  float* visible_gradient = scratch<float>(p.n_visible);
+  float* hidden_gradient = scratch<float>(p.n_hidden);
+  UpdateResult result{0.f, 0, 0};
+
+#pragma omp parallel num_threads( \
+        threads_for(p.n_hidden* p.n_visible*(n_rows + n_chains * op.n_steps), n_threads))
+  {
+    Draw draw{op.seed, 0, op.step, kHiddenStream, nullptr};
+    expand(op.visible_data, data_in);
+    for_each_tile(to_hidden, data_in, [&](const Tile& tile) {
+      store_levels(tile, sums.hidden_data);
+      if (persistent) return;
+      uint64_t word[kPanel];  // CD: the first half step has the same pre-activations
+      draw_tile(tile, draw, word);
+      for (int r = 0; r < tile.n_units; ++r)
+        hidden[(tile.unit + r) * words + tile.chain / kWord] = word[r];
+    });
+    for (int64_t t = 0; t < op.n_steps; ++t) {
+      draw.step = op.step + t;
+      if (persistent || t > 0) {
+        expand_packed(visible, p.n_visible, v_in);
+        draw.stream = kHiddenStream;
+        sample_tiles(to_hidden, v_in, draw, hidden);
+      }
+      expand_packed(hidden, p.n_hidden, h_in);
+      draw.stream = kVisibleStream;
+      sample_tiles(to_visible, h_in, draw, visible);
+    }
+    expand_packed(visible, p.n_visible, v_in);
+    for_each_tile(to_hidden, v_in,
+                  [&](const Tile& tile) { store_levels(tile, sums.hidden_model); });
+    fill_visible(sums, op.visible_data, model);
+    bias_gradients(sums, op.visible_data, model, visible_gradient, hidden_gradient);
+    update_all(p, sums, op.rates, visible_gradient, hidden_gradient, result);
+  }
+  return result;
+}
+
+}  // namespace
+}  // namespace ncg

@@ -1,0 +1,114 @@
+// Vectors of 8 floats or int32 on AVX2 and FMA. See vec_base.h for what each function means.
+#pragma once
+#include <immintrin.h>
+
+#include "common/numerics.h"
+
+namespace ncg {
+namespace {
+
+constexpr int kLanes = 8;
+constexpr int kWideVectors = 2;
+using F = __m256;
+using I = __m256i;
+using W = __m256i;
+using M = __m256;
+
+inline I first_lanes(int n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0));
+}
+inline F load(const float* p) { return _mm256_loadu_ps(p); }
+inline void store(float* p, F a) { _mm256_storeu_ps(p, a); }
+inline F load(const float* p, int n) { return _mm256_maskload_ps(p, first_lanes(n)); }
+inline void store(float* p, F a, int n) { _mm256_maskstore_ps(p, first_lanes(n), a); }
+inline I load(const int32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const I*>(p)); }
+inline void store(int32_t* p, I a) { _mm256_storeu_si256(reinterpret_cast<I*>(p), a); }
+inline F splat(float a) { return _mm256_set1_ps(a); }
+inline I splat(int32_t a) { return _mm256_set1_epi32(a); }
+inline F mul(F a, F b) { return _mm256_mul_ps(a, b); }
+inline F add(F a, F b) { return _mm256_add_ps(a, b); }
+inline F sub(F a, F b) { return _mm256_sub_ps(a, b); }
+inline F div(F a, F b) { return _mm256_div_ps(a, b); }
+inline F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
+inline F min(F a, F b) { return _mm256_min_ps(a, b); }
+inline F max(F a, F b) { return _mm256_max_ps(a, b); }
+inline F round_even(F a) {
+  return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+inline I to_int(F a) { return _mm256_cvtps_epi32(a); }
+inline F to_float(I a) { return _mm256_cvtepi32_ps(a); }
+inline F as_float(I a) { return _mm256_castsi256_ps(a); }
+inline I as_bits(F a) { return _mm256_castps_si256(a); }
+inline I add(I a, I b) { return _mm256_add_epi32(a, b); }
+inline I bit_and(I a, I b) { return _mm256_and_si256(a, b); }
+inline I bit_or(I a, I b) { return _mm256_or_si256(a, b); }
+inline I bit_xor(I a, I b) { return _mm256_xor_si256(a, b); }
+inline I max(I a, I b) { return _mm256_max_epi32(a, b); }
+template <int kBits>
+inline I shift_left(I a) {
+  return _mm256_slli_epi32(a, kBits);
+}
+template <int kBits>
+inline I shift_right(I a) {
+  return _mm256_srli_epi32(a, kBits);
+}
+inline M less(F a, F b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
+inline M less_equal(F a, F b) { return _mm256_cmp_ps(a, b, _CMP_LE_OQ); }
+inline M mask_or(M a, M b) { return _mm256_or_ps(a, b); }
+inline M mask_and_not(M a, M b) { return _mm256_andnot_ps(b, a); }
+inline uint32_t bits(M a) { return static_cast<uint32_t>(_mm256_movemask_ps(a)); }
+inline F select(M m, F yes, F no) { return _mm256_blendv_ps(no, yes, m); }
+inline I spread(uint32_t lane_bits, int32_t value) {
+  const I lane = _mm256_set_epi32(128, 64, 32, 16, 8, 4, 2, 1);
+  const I given = _mm256_and_si256(_mm256_set1_epi32(static_cast<int32_t>(lane_bits)), lane);
+  return _mm256_and_si256(_mm256_cmpeq_epi32(given, lane), _mm256_set1_epi32(value));
+}
+inline M load_mask(const uint8_t* p, int n) {
+  uint8_t bytes[8] = {};
+  memcpy(bytes, p, static_cast<size_t>(n));
+  const I wide = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes)));
+  return as_float(_mm256_cmpgt_epi32(wide, _mm256_setzero_si256()));
+}
+inline void store_low_bytes(int8_t* p, I a) {
+  const __m256i order =
+      _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 4, 8, 12, -1,
+                       -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+  const I packed = _mm256_shuffle_epi8(a, order);
+  const int32_t halves[2] = {_mm256_extract_epi32(packed, 0), _mm256_extract_epi32(packed, 4)};
+  memcpy(p, halves, 8);
+}
+inline void store_mask(uint8_t* p, M m, int n) {
+  int8_t bytes[8];
+  store_low_bytes(bytes, _mm256_and_si256(as_bits(m), _mm256_set1_epi32(1)));
+  memcpy(p, bytes, static_cast<size_t>(n));
+}
+
+// Pairs of u8 x s8 are added in int16 with saturation, so dot4 needs |u s| <= 16383; dot4_wide
+// splits u in two.
+inline I dot4(I sum, I unsigned_bytes, I signed_bytes) {
+  const I pairs = _mm256_maddubs_epi16(unsigned_bytes, signed_bytes);
+  return add(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+inline I dot4_wide(I sum, I unsigned_bytes, I signed_bytes) {
+  const I low = bit_and(unsigned_bytes, _mm256_set1_epi8(127));
+  const I high = bit_and(_mm256_srli_epi16(unsigned_bytes, 7), _mm256_set1_epi8(1));
+  const I pairs = _mm256_maddubs_epi16(high, signed_bytes);
+  return add(dot4(sum, low, signed_bytes), _mm256_madd_epi16(pairs, _mm256_set1_epi16(128)));
+}
+
+inline W wide(uint64_t a) { return _mm256_set1_epi64x(static_cast<int64_t>(a)); }
+inline W wide_index(uint64_t base) {
+  return _mm256_add_epi64(wide(base), _mm256_set_epi64x(3, 2, 1, 0));
+}
+inline W wide_mul(W a, W b) { return _mm256_mul_epu32(a, b); }
+inline W wide_high(W a) { return _mm256_srli_epi64(a, 32); }
+inline W wide_xor(W a, W b, W c) { return _mm256_xor_si256(_mm256_xor_si256(a, b), c); }
+inline I narrow(W low_lanes, W high_lanes) {
+  const I even = _mm256_set_epi32(6, 4, 2, 0, 6, 4, 2, 0);
+  const I low = _mm256_permutevar8x32_epi32(low_lanes, even),
+          high = _mm256_permutevar8x32_epi32(high_lanes, even);
+  return _mm256_blend_epi32(low, high, 0xF0);
+}
+
+}  // namespace
+}  // namespace ncg

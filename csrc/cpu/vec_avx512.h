@@ -1,0 +1,91 @@
+// Vectors of 16 floats or int32 on AVX-512 (F, BW, DQ, VL, VNNI). See vec_base.h for what each
+// function means.
+#pragma once
+#include <immintrin.h>
+
+#include "common/numerics.h"
+
+namespace ncg {
+namespace {
+
+constexpr int kLanes = 16;
+constexpr int kWideVectors = 4;  // vectors of the product's widest tile
+using F = __m512;
+using I = __m512i;
+using W = __m512i;
+using M = __mmask16;
+
+inline F load(const float* p) { return _mm512_loadu_ps(p); }
+inline void store(float* p, F a) { _mm512_storeu_ps(p, a); }
+inline F load(const float* p, int n) { return _mm512_maskz_loadu_ps(M((1u << n) - 1), p); }
+inline void store(float* p, F a, int n) { _mm512_mask_storeu_ps(p, M((1u << n) - 1), a); }
+inline I load(const int32_t* p) { return _mm512_loadu_si512(p); }
+inline void store(int32_t* p, I a) { _mm512_storeu_si512(p, a); }
+inline F splat(float a) { return _mm512_set1_ps(a); }
+inline I splat(int32_t a) { return _mm512_set1_epi32(a); }
+inline F mul(F a, F b) { return _mm512_mul_ps(a, b); }
+inline F add(F a, F b) { return _mm512_add_ps(a, b); }
+inline F sub(F a, F b) { return _mm512_sub_ps(a, b); }
+inline F div(F a, F b) { return _mm512_div_ps(a, b); }
+inline F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+inline F min(F a, F b) { return _mm512_min_ps(a, b); }
+inline F max(F a, F b) { return _mm512_max_ps(a, b); }
+inline F round_even(F a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT); }
+inline I to_int(F a) { return _mm512_cvtps_epi32(a); }
+inline F to_float(I a) { return _mm512_cvtepi32_ps(a); }
+inline F as_float(I a) { return _mm512_castsi512_ps(a); }
+inline I as_bits(F a) { return _mm512_castps_si512(a); }
+inline I add(I a, I b) { return _mm512_add_epi32(a, b); }
+inline I bit_and(I a, I b) { return _mm512_and_si512(a, b); }
+inline I bit_or(I a, I b) { return _mm512_or_si512(a, b); }
+inline I bit_xor(I a, I b) { return _mm512_xor_si512(a, b); }
+inline I max(I a, I b) { return _mm512_max_epi32(a, b); }
+template <int kBits>
+inline I shift_left(I a) {
+  return _mm512_slli_epi32(a, kBits);
+}
+template <int kBits>
+inline I shift_right(I a) {
+  return _mm512_srli_epi32(a, kBits);
+}
+inline M less(F a, F b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+inline M less_equal(F a, F b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
+inline M mask_or(M a, M b) { return a | b; }
+inline M mask_and_not(M a, M b) { return M(a & ~b); }
+inline uint32_t bits(M a) { return a; }
+inline F select(M m, F yes, F no) { return _mm512_mask_blend_ps(m, no, yes); }
+inline M load_mask(const uint8_t* p, int n) {
+  const __m128i bytes = _mm_maskz_loadu_epi8(M((1u << n) - 1), p);
+  return _mm_test_epi8_mask(bytes, bytes);
+}
+inline void store_mask(uint8_t* p, M m, int n) {
+  _mm_mask_storeu_epi8(p, M((1u << n) - 1), _mm_maskz_set1_epi8(m, 1));
+}
+inline I spread(uint32_t lane_bits, int32_t value) {
+  return _mm512_maskz_set1_epi32(M(lane_bits), value);
+}
+inline void store_low_bytes(int8_t* p, I a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a));
+}
+
+inline I dot4(I sum, I unsigned_bytes, I signed_bytes) {
+  return _mm512_dpbusd_epi32(sum, unsigned_bytes, signed_bytes);
+}
+inline I dot4_wide(I sum, I unsigned_bytes, I signed_bytes) {
+  return dot4(sum, unsigned_bytes, signed_bytes);
+}
+
+inline W wide(uint64_t a) { return _mm512_set1_epi64(static_cast<int64_t>(a)); }
+inline W wide_index(uint64_t base) {
+  return _mm512_add_epi64(wide(base), _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0));
+}
+inline W wide_mul(W a, W b) { return _mm512_mul_epu32(a, b); }
+inline W wide_high(W a) { return _mm512_srli_epi64(a, 32); }
+inline W wide_xor(W a, W b, W c) { return _mm512_ternarylogic_epi64(a, b, c, 0x96); }
+inline I narrow(W low_lanes, W high_lanes) {
+  const I even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+  return _mm512_permutex2var_epi32(low_lanes, even, high_lanes);
+}
+
+}  // namespace
+}  // namespace ncg

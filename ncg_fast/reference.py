@@ -1,0 +1,406 @@
+"""The contract of numbers in plain integer torch: the truth that every back end equals bit for bit.
+
+Every op of ``csrc/ops.h`` stands here once more, slowly and without cleverness. Sums of products
+are exact integers (float64 matrix products of integers below 2**53), random numbers are
+Philox4x32-10, and each float32 operation is one IEEE operation in a stated order. Only
+``free_energy`` and the log-weights of ``anneal`` are float64 sums, which other back ends meet to
+1e-10 relative.
+
+Layouts (``csrc/common/layout.h``):
+    packed states  int64 (n_units, ceil(n_chains / 64)); bit c of word w is chain 64 w + c,
+                   bits past the last chain are 0
+    levels         int32 (n_chains, n_units); k in 0..65535 stands for the probability k / 65535
+    digits         int8  (ceil(n_out / 32), n_digits, ceil(n_in / 64), 32, 64);
+                   lowest digit first, padding 0
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ncg_fast.numerics import (
+    BLOCK,
+    HIDDEN_STREAM,
+    LEVELS,
+    PANEL,
+    VISIBLE_STREAM,
+    WORD,
+    bernoulli,
+    digit_step,
+    draws,
+    f32,
+    fma,
+    one_plus_exp_neg,
+    pack_digits,
+    quantise,
+    to_levels,
+)
+
+# --- states and weights ---
+
+
+def pack_states(states: Tensor) -> Tensor:
+    """0/1 states (n_chains, n_units), bool or uint8 -> packed states."""
+    n_chains, n_units = states.shape
+    n_words = -(-n_chains // WORD)
+    bits = torch.zeros(n_words * WORD, n_units, dtype=torch.int64)
+    bits[:n_chains] = states.to(torch.int64)
+    return (
+        (bits.view(n_words, WORD, n_units) << torch.arange(WORD).view(1, WORD, 1))
+        .sum(1)
+        .t()
+        .contiguous()
+    )
+
+
+def unpack_states(packed: Tensor, n_chains: int) -> Tensor:
+    """Packed states -> uint8 (n_chains, n_units)."""
+    bits = packed.t().unsqueeze(1) >> torch.arange(WORD).view(1, WORD, 1) & 1
+    return bits.reshape(-1, packed.shape[0])[:n_chains].to(torch.uint8)
+
+
+def _as_levels(states: Tensor, n_chains: int) -> Tensor:
+    """Packed states or levels -> integers (n_chains, n_units), float64: 0/1 or 0..65535."""
+    return (unpack_states(states, n_chains) if states.dtype == torch.int64 else states).double()
+
+
+def pack_weights(
+    weight: Tensor, mask: Tensor | None, n_digits: int, weight_exponent: int
+) -> tuple[Tensor, Tensor]:
+    """Digits of W∘A in both layouts: (to_hidden, to_visible)."""
+    q = quantise(weight, mask, n_digits, weight_exponent)
+    return pack_digits(q, n_digits), pack_digits(q.t(), n_digits)
+
+
+# --- half steps ---
+
+
+def preactivation(
+    states: Tensor, digits: Tensor, bias: Tensor, weight_exponent: int, n_chains: int
+) -> Tensor:
+    """x = bias + (W∘A) states, float32 (n_chains, n_out): exact digit sums, highest first."""
+    panels, n_digits, blocks, _, _ = digits.shape
+    n_out = bias.shape[0]
+    inputs = _as_levels(states, n_chains)
+    rows = digits.permute(1, 0, 3, 2, 4).reshape(n_digits, panels * PANEL, blocks * BLOCK)
+    rows = rows[:, :n_out, : inputs.shape[1]].double()
+
+    def sums(plane: Tensor) -> list[Tensor]:
+        return [plane @ digit.t() for digit in rows]
+
+    step = digit_step(weight_exponent, n_digits)
+    if states.dtype == torch.int64:
+        terms = sums(inputs)
+    else:  # two byte planes: the sum of place s is that of all digit d and plane s - d
+        step /= LEVELS
+        low, high = sums(inputs % 256), sums(torch.floor(inputs / 256))
+        terms = [low[0], *(a + b for a, b in zip(low[1:], high, strict=False)), high[-1]]
+    x = terms[-1].to(torch.int64).float()
+    for term in reversed(terms[:-1]):
+        x = fma(x, f32(256.0, bias), term.to(torch.int64).float())
+    return fma(x, f32(step, bias), bias.expand_as(x))
+
+
+def _mean(x: Tensor) -> Tensor:
+    return 1 / one_plus_exp_neg(x)
+
+
+def _sample(
+    x: Tensor, beta: Tensor | None, seed: int, chain_offset: int, step: int, stream: int
+) -> Tensor:
+    if beta is not None:
+        x = beta.view(-1, 1) * x
+    return bernoulli(x, *draws(*x.shape, seed, chain_offset, step, stream))
+
+
+def hidden_mean(
+    visible: Tensor, to_hidden: Tensor, hidden_bias: Tensor, weight_exponent: int, n_chains: int
+) -> Tensor:
+    """P(h = 1 | v), float32 (n_chains, n_hidden)."""
+    return _mean(preactivation(visible, to_hidden, hidden_bias, weight_exponent, n_chains))
+
+
+visible_mean = hidden_mean  # the same arithmetic with the other layout and bias
+
+
+def sample_hidden(
+    visible: Tensor,
+    to_hidden: Tensor,
+    hidden_bias: Tensor,
+    weight_exponent: int,
+    n_chains: int,
+    seed: int,
+    chain_offset: int,
+    step: int,
+    beta: Tensor | None,
+) -> Tensor:
+    """h ~ P(h | v) at inverse temperature beta, packed."""
+    x = preactivation(visible, to_hidden, hidden_bias, weight_exponent, n_chains)
+    return pack_states(_sample(x, beta, seed, chain_offset, step, HIDDEN_STREAM))
+
+
+def sample_visible(
+    hidden: Tensor,
+    to_visible: Tensor,
+    visible_bias: Tensor,
+    weight_exponent: int,
+    n_chains: int,
+    seed: int,
+    chain_offset: int,
+    step: int,
+    beta: Tensor | None,
+) -> Tensor:
+    """v ~ P(v | h) at inverse temperature beta, packed."""
+    x = preactivation(hidden, to_visible, visible_bias, weight_exponent, n_chains)
+    return pack_states(_sample(x, beta, seed, chain_offset, step, VISIBLE_STREAM))
+
+
+def gibbs_steps(
+    visible: Tensor,
+    to_hidden: Tensor,
+    to_visible: Tensor,
+    visible_bias: Tensor,
+    hidden_bias: Tensor,
+    weight_exponent: int,
+    n_chains: int,
+    n_steps: int,
+    seed: int,
+    chain_offset: int,
+    step: int,
+    beta: Tensor | None,
+    clamped: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """n_steps sweeps h ~ P(h|v), v ~ P(v|h); units whose bit is set in ``clamped`` stay."""
+    hidden = torch.zeros(hidden_bias.shape[0], visible.shape[1], dtype=torch.int64)
+    start = visible
+    for t in range(step, step + n_steps):
+        hidden = sample_hidden(
+            visible, to_hidden, hidden_bias, weight_exponent, n_chains, seed, chain_offset, t, beta
+        )
+        visible = sample_visible(
+            hidden, to_visible, visible_bias, weight_exponent, n_chains, seed, chain_offset, t, beta
+        )
+        if clamped is not None:
+            visible = visible & ~clamped | start & clamped
+    return visible.clone(), hidden
+
+
+# --- gradients and the update ---
+
+
+def _phase(
+    data: Tensor, model: Tensor, data_scale: float, model_scale: float, equal: bool
+) -> Tensor:
+    """One difference and one scale where rows and chains are equally many, else two of each."""
+    scale = f32(data_scale, data)
+    if equal:
+        return (data - model).to(torch.int64).float() * scale
+    data, model = data.to(torch.int64).float(), model.to(torch.int64).float()
+    return data * scale - model * f32(model_scale, data)
+
+
+def phase_differences(
+    hidden_data: Tensor, visible_data: Tensor, hidden_model: Tensor, visible_model: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """<h v>, <v>, <h> of data minus model; hidden as levels, visible packed or levels."""
+    n_rows, n_chains = hidden_data.shape[0], hidden_model.shape[0]
+    unit = 1 if visible_data.dtype == torch.int64 else LEVELS  # what a visible 1 counts
+    h_data, h_model = hidden_data.double(), hidden_model.double()
+    v_data, v_model = _as_levels(visible_data, n_rows), _as_levels(visible_model, n_chains) * unit
+    equal = n_rows == n_chains
+
+    def difference(data: Tensor, model: Tensor, one: int) -> Tensor:
+        return _phase(data, model, 1 / (one * n_rows), 1 / (one * n_chains), equal)
+
+    g = difference(h_data.t() @ v_data, h_model.t() @ v_model, LEVELS * unit)
+    g_visible = difference(v_data.sum(0), v_model.sum(0), unit)
+    g_hidden = difference(h_data.sum(0), h_model.sum(0), LEVELS)
+    return g, g_visible, g_hidden
+
+
+def connection_gradient(
+    hidden_data: Tensor,
+    visible_data: Tensor,
+    hidden_model: Tensor,
+    visible_model: Tensor,
+    weight: Tensor | None,
+    mask: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """(G, A∘G, W∘G, visible, hidden bias gradients); empty where mask or weight is None."""
+    g, g_visible, g_hidden = phase_differences(
+        hidden_data, visible_data, hidden_model, visible_model
+    )
+    empty = g.new_empty(0)
+    masked = empty if mask is None else torch.where(mask, g, f32(0.0, g))
+    return g, masked, empty if weight is None else weight * g, g_visible, g_hidden
+
+
+def ncg_update_(
+    weight: Tensor,
+    connection_strength: Tensor | None,
+    mask: Tensor,
+    visible_bias: Tensor,
+    hidden_bias: Tensor,
+    to_hidden: Tensor,
+    to_visible: Tensor,
+    weight_velocity: Tensor | None,
+    visible_velocity: Tensor | None,
+    hidden_velocity: Tensor | None,
+    hidden_data: Tensor,
+    visible_data: Tensor,
+    hidden_model: Tensor,
+    visible_model: Tensor,
+    weight_exponent: int,
+    n_labels: int,
+    lr: float,
+    lr_strength: float,
+    momentum: float,
+    weight_decay: float,
+) -> tuple[Tensor, Tensor]:
+    """One NCG step in place: returns max |W| (float32) and (switched on, switched off) (int64)."""
+    g, g_visible, g_hidden = phase_differences(
+        hidden_data, visible_data, hidden_model, visible_model
+    )
+    zero, lr_ = f32(0.0, weight), f32(lr, weight)
+    old_weight, old_mask = weight.clone(), mask.clone()
+
+    decay = fma(f32(-weight_decay, weight), old_weight, g) if weight_decay else g
+    step = torch.where(old_mask, decay, zero)
+    steps = [step, g_visible, g_hidden]
+    if weight_velocity is not None and visible_velocity is not None and hidden_velocity is not None:
+        velocities = [weight_velocity, visible_velocity, hidden_velocity]
+        for velocity, direction in zip(velocities, steps, strict=True):
+            velocity.copy_(fma(f32(momentum, weight), velocity, direction))
+        weight_velocity.copy_(torch.where(old_mask, weight_velocity, zero))
+        steps = velocities
+    moved = torch.where(old_mask, fma(lr_, steps[0], old_weight), old_weight)
+    weight.copy_(moved)
+    visible_bias.copy_(fma(lr_, steps[1], visible_bias))
+    hidden_bias.copy_(fma(lr_, steps[2], hidden_bias))
+
+    if connection_strength is not None:
+        learned = slice(0, weight.shape[1] - n_labels)  # label connections have no strength
+        s = fma(
+            f32(lr_strength, weight), (old_weight * g)[:, learned], connection_strength[:, learned]
+        )
+        mask[:, learned] = (s > 0.5) | (mask[:, learned] & ~(s < 0.5))
+        s = torch.where(s < 0, zero, s)
+        connection_strength[:, learned] = torch.where(s > 1, f32(1.0, weight), s)
+
+    new = pack_weights(weight, mask, to_hidden.shape[1], weight_exponent)
+    to_hidden.copy_(new[0])
+    to_visible.copy_(new[1])
+    magnitude = (
+        weight.view(torch.int32) & 0x7FFFFFFF
+    )  # as integers NaN > inf > finite: no bad weight is lost
+    max_abs = (magnitude.max() if magnitude.numel() else magnitude.sum().int()).view(torch.float32)
+    switched = torch.stack([(mask & ~old_mask).sum(), (old_mask & ~mask).sum()])
+    return max_abs, switched
+
+
+def train_step_(
+    weight: Tensor,
+    connection_strength: Tensor | None,
+    mask: Tensor,
+    visible_bias: Tensor,
+    hidden_bias: Tensor,
+    to_hidden: Tensor,
+    to_visible: Tensor,
+    weight_velocity: Tensor | None,
+    visible_velocity: Tensor | None,
+    hidden_velocity: Tensor | None,
+    visible_data: Tensor,
+    chains: Tensor | None,
+    n_rows: int,
+    n_chains: int,
+    n_steps: int,
+    weight_exponent: int,
+    n_labels: int,
+    lr: float,
+    lr_strength: float,
+    momentum: float,
+    weight_decay: float,
+    seed: int,
+    step: int,
+) -> tuple[Tensor, Tensor]:
+    """One mini-batch: positive phase, sweeps from data or chains, negative phase, update."""
+
+    def levels(visible: Tensor, count: int) -> Tensor:
+        return to_levels(hidden_mean(visible, to_hidden, hidden_bias, weight_exponent, count))
+
+    model = (to_hidden, to_visible, visible_bias, hidden_bias, weight_exponent)
+    start = visible_data if chains is None else chains
+    visible_model, _ = gibbs_steps(start, *model, n_chains, n_steps, seed, 0, step, None, None)
+    if chains is not None:
+        chains.copy_(visible_model)
+    states = (
+        levels(visible_data, n_rows),
+        visible_data,
+        levels(visible_model, n_chains),
+        visible_model,
+    )
+    parameters = weight, connection_strength, mask, visible_bias, hidden_bias, to_hidden, to_visible
+    velocities = weight_velocity, visible_velocity, hidden_velocity
+    rates = lr, lr_strength, momentum, weight_decay
+    return ncg_update_(*parameters, *velocities, *states, weight_exponent, n_labels, *rates)
+
+
+# --- float64 sums ---
+
+
+def free_energy(
+    visible: Tensor,
+    to_hidden: Tensor,
+    visible_bias: Tensor,
+    hidden_bias: Tensor,
+    weight_exponent: int,
+    n_chains: int,
+) -> Tensor:
+    """F(v) = -b.v - sum_i softplus(x_i), float64 (n_chains,)."""
+    x = preactivation(visible, to_hidden, hidden_bias, weight_exponent, n_chains).double()
+    states = _as_levels(visible, n_chains) / (1 if visible.dtype == torch.int64 else LEVELS)
+    return -(states @ visible_bias.double()) - _softplus(x).sum(1)
+
+
+def _softplus(x: Tensor) -> Tensor:
+    return x.clamp(min=0) + torch.log1p(torch.exp(-x.abs()))
+
+
+def anneal(
+    visible: Tensor,
+    to_hidden: Tensor,
+    to_visible: Tensor,
+    visible_bias: Tensor,
+    hidden_bias: Tensor,
+    base_bias: Tensor,
+    betas: Tensor,
+    weight_exponent: int,
+    n_chains: int,
+    seed: int,
+    chain_offset: int,
+    step: int,
+) -> tuple[Tensor, Tensor]:
+    """AIS along p_beta(v) = exp((1-beta) a.v + beta b.v + sum_i softplus(beta x_i)).
+
+    a is the bias of the base rates. For t = 1..T-1 with betas[0] = 0, betas[T-1] = 1: add log
+    p_beta_t(v) - log p_beta_(t-1)(v) to the log-weights, then one sweep at beta_t with step counter
+    ``step + t``. Returns the last packed states and the log-weights, float64 (n_chains,).
+    """
+    log_weights = torch.zeros(n_chains, dtype=torch.float64)
+    lift = visible_bias.double() - base_bias.double()
+    for t in range(1, betas.shape[0]):
+        last, beta = betas[t - 1], betas[t]
+        x = preactivation(visible, to_hidden, hidden_bias, weight_exponent, n_chains)
+        states = unpack_states(visible, n_chains).double()
+        gain = _softplus(beta * x.double()) - _softplus(last * x.double())
+        log_weights += (beta - last) * (states @ lift) + gain.sum(1)
+        b32 = beta.float()
+        hidden = pack_states(
+            _sample(b32.expand(n_chains)[:, None] * x, None, seed, chain_offset, step + t, 0)
+        )
+        z = preactivation(hidden, to_visible, visible_bias, weight_exponent, n_chains)
+        base = ((1 - b32) * base_bias).expand_as(z)
+        v = fma(b32.expand_as(z), z, base)
+        visible = pack_states(_sample(v, None, seed, chain_offset, step + t, VISIBLE_STREAM))
+    return visible.clone(), log_weights

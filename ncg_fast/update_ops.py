@@ -1,0 +1,187 @@
+"""The ops of learning: gradients, update, a whole training step; formats as in ``ops.py``."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ncg_fast import _library as _library  # registers torch.ops.ncg_fast
+from ncg_fast import checks
+from ncg_fast.numerics import MAX_EXPONENT, MIN_EXPONENT
+
+
+class Parameters(NamedTuple):
+    """What ``ncg_update_`` and ``train_step_`` write; velocities are all given or all None."""
+
+    weight: Tensor  # (n_hidden, n_visible) float32
+    connection_strength: Tensor | None  # the same, or None: the mask is fixed
+    mask: Tensor  # the same, bool
+    visible_bias: Tensor
+    hidden_bias: Tensor
+    to_hidden: Tensor  # digits of W∘A
+    to_visible: Tensor
+    weight_velocity: Tensor | None = None
+    visible_velocity: Tensor | None = None
+    hidden_velocity: Tensor | None = None
+
+
+def connection_gradient(
+    hidden_data: Tensor,
+    visible_data: Tensor,
+    hidden_model: Tensor,
+    visible_model: Tensor,
+    *,
+    weight: Tensor | None = None,
+    mask: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Phase difference of every pair of units, connected or not, and the gradients made of it.
+
+    G_ij = <h_i v_j>_data - <h_i v_j>_model with mean-field h, dL/dW = A∘G, dL/dA = W∘G (de Oliveira
+    & Figueiredo, arXiv 2209.06932).
+
+    Args:
+        hidden_data: levels of P(h | v), int32 (n_rows, n_hidden).
+        visible_data: packed states or levels of the n_rows data rows.
+        hidden_model: levels of P(h | v), int32 (n_chains, n_hidden).
+        visible_model: packed states of the n_chains chains.
+        weight: (n_hidden, n_visible) float32, or None: no W∘G.
+        mask: (n_hidden, n_visible) bool, or None: no A∘G.
+
+    Returns:
+        (G, A∘G, W∘G, visible bias gradient, hidden bias gradient), float32; empty where not asked
+        for.
+
+    Raises:
+        ValueError: wrong shape, dtype, device, or no rows.
+    """
+    op = "connection_gradient"
+    checks.phase_arguments(op, hidden_data, visible_data, hidden_model, visible_model)
+    shape = hidden_data.shape[1], visible_model.shape[0]
+    if weight is not None:
+        checks.tensor(op, "weight", weight, torch.float32, shape, "(n_hidden, n_visible)")
+        weight = weight.detach().contiguous()
+    if mask is not None:
+        checks.tensor(op, "mask", mask, torch.bool, shape, "(n_hidden, n_visible)")
+        mask = mask.contiguous()
+    phases = hidden_data, visible_data, hidden_model, visible_model
+    result: tuple[Tensor, Tensor, Tensor, Tensor, Tensor] = torch.ops.ncg_fast.connection_gradient(
+        *phases, weight, mask
+    )
+    return result
+
+
+def ncg_update_(
+    parameters: Parameters,
+    hidden_data: Tensor,
+    visible_data: Tensor,
+    hidden_model: Tensor,
+    visible_model: Tensor,
+    *,
+    weight_exponent: int,
+    n_labels: int = 0,
+    lr: float,
+    lr_strength: float = 0.0,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+) -> tuple[Tensor, Tensor]:
+    """The whole NCG update in one pass, in place.
+
+    G as in ``connection_gradient``; S += lr_strength W∘G, A off where S < 1/2 and on where S > 1/2,
+    S clipped to [0, 1]; W += lr (G - weight_decay W) where the old A is on; biases; new digits.
+    With velocities V = momentum V + gradient takes the gradient's place, and is 0 where A is off.
+
+    Args:
+        parameters: tensors that are written.
+        hidden_data: levels, int32 (n_rows, n_hidden).
+        visible_data: packed states or levels of the n_rows data rows.
+        hidden_model: levels, int32 (n_chains, n_hidden).
+        visible_model: packed states of the n_chains chains.
+        weight_exponent: of the digits; the caller repacks when max |W| asks for another.
+        n_labels: the last n_labels visible units have no strength: their mask stays.
+        lr: rate of weights and biases.
+        lr_strength: rate of the connection strengths.
+        momentum: in [0, 1].
+        weight_decay: at least 0.
+
+    Returns:
+        (max |W|, float32 scalar, NaN or inf if any weight is; (switched on, switched off), int64).
+
+    Raises:
+        ValueError: wrong shape, dtype, device or range.
+    """
+    op = "ncg_update_"
+    checks.phase_arguments(op, hidden_data, visible_data, hidden_model, visible_model)
+    checks.parameter_arguments(op, parameters, n_labels)
+    checks.integer(op, "weight_exponent", weight_exponent, MIN_EXPONENT, MAX_EXPONENT)
+    rates = checks.rate_arguments(op, lr, lr_strength, momentum, weight_decay)
+    phases = hidden_data, visible_data, hidden_model, visible_model
+    result: tuple[Tensor, Tensor] = torch.ops.ncg_fast.ncg_update_(
+        *parameters, *phases, weight_exponent, n_labels, *rates
+    )
+    return result
+
+
+def train_step_(
+    parameters: Parameters,
+    visible_data: Tensor,
+    *,
+    n_rows: int,
+    n_steps: int,
+    weight_exponent: int,
+    chains: Tensor | None = None,
+    n_chains: int | None = None,
+    n_labels: int = 0,
+    lr: float,
+    lr_strength: float = 0.0,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    seed: int,
+    step: int,
+) -> tuple[Tensor, Tensor]:
+    """One mini-batch of CD-k or PCD-k with the NCG update, in place (arXiv 2209.06932).
+
+    Positive phase with P(h | v), n_steps sweeps from the data or the chains, negative phase with
+    P(h | v_k), ``ncg_update_``. The CD-k gradient is biased for finite n_steps.
+
+    Args:
+        parameters: tensors that are written.
+        visible_data: packed states or levels of n_rows rows.
+        n_rows: at least 1.
+        n_steps: k, at least 1.
+        weight_exponent: of the digits.
+        chains: packed states of n_chains persistent chains, written, or None for CD.
+        n_chains: the number of chains; n_rows for CD.
+        n_labels: see ``ncg_update_``, as for the rates.
+        lr: rate of weights and biases.
+        lr_strength: rate of the connection strengths.
+        momentum: in [0, 1].
+        weight_decay: at least 0.
+        seed: in [0, 2**63).
+        step: global number of the first sweep.
+
+    Returns:
+        as ``ncg_update_``.
+
+    Raises:
+        ValueError: wrong shape, dtype, device or range.
+    """
+    op = "train_step_"
+    checks.parameter_arguments(op, parameters, n_labels)
+    n_visible = parameters.visible_bias.shape[0]
+    checks.integer(op, "n_rows", n_rows, 1)
+    checks.states_argument(op, "visible_data", visible_data, n_visible, n_rows)
+    n_chains = n_rows if n_chains is None else checks.integer(op, "n_chains", n_chains, 1)
+    if chains is not None:
+        checks.packed_argument(op, "chains", chains, n_visible, n_chains)
+    checks.same_device(op, weight=parameters.weight, visible_data=visible_data, chains=chains)
+    checks.integer(op, "n_steps", n_steps, 1)
+    checks.integer(op, "weight_exponent", weight_exponent, MIN_EXPONENT, MAX_EXPONENT)
+    checks.draw_argument(op, seed, 0, step, None, n_chains)
+    rates = checks.rate_arguments(op, lr, lr_strength, momentum, weight_decay)
+    batch = visible_data, chains, n_rows, n_chains, n_steps, weight_exponent, n_labels
+    result: tuple[Tensor, Tensor] = torch.ops.ncg_fast.train_step_(
+        *parameters, *batch, *rates, seed, step
+    )
+    return result

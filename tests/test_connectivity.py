@@ -1,0 +1,514 @@
+"""Masks, strengths and topology measures against definitions written out by hand or brute force."""
+
+import doctest
+import itertools
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ncg_fast import connectivity, topology
+from ncg_fast.connectivity import (
+    convolution_mask,
+    degrees,
+    dense_mask,
+    density,
+    initial_mask,
+    initial_strength,
+    line_mask,
+    protect_labels,
+    random_mask,
+    spiral_mask,
+    topology_distance,
+)
+
+
+def mask_of(*rows):
+    """Rows as text, '1' where a connection is."""
+    return torch.tensor([[letter == "1" for letter in row] for row in rows])
+
+
+@st.composite
+def masks(draw, n_masks, max_hidden=5, max_visible=6):
+    n_hidden = draw(st.integers(1, max_hidden))
+    n_visible = draw(st.integers(1, max_visible))
+    bits = st.lists(st.booleans(), min_size=n_hidden * n_visible, max_size=n_hidden * n_visible)
+    return [torch.tensor(draw(bits)).view(n_hidden, n_visible) for _ in range(n_masks)]
+
+
+def test_doctest():
+    for module, n_examples in ((connectivity, 7), (topology, 5)):
+        results = doctest.testmod(module)
+        assert (results.attempted, results.failed) == (n_examples, 0)
+
+
+def test_import_leaves_the_extras_alone():
+    code = (
+        "import sys, ncg_fast.connectivity, ncg_fast.data;"
+        "print([name for name in ('sklearn', 'scipy', 'matplotlib') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+# --- dense and random ---
+
+
+def test_dense_mask():
+    mask = dense_mask(5, 7)
+    assert (mask.shape, mask.dtype) == ((5, 7), torch.bool)
+    assert bool(mask.all())
+
+
+def test_random_mask_extremes():
+    assert random_mask(61, 67, 1, seed=3).all()
+    assert not random_mask(61, 67, 0.0, seed=3).any()
+    assert random_mask(61, 67, 0.5).dtype == torch.bool
+
+
+def test_random_mask_has_the_density_everywhere():
+    mask = random_mask(127, 131, 0.25, seed=4).double()
+    for axis in (0, 1):
+        share = mask.mean(axis)
+        error = (0.25 * 0.75 / mask.shape[axis]) ** 0.5
+        assert (share - 0.25).abs().max() < 5 * error
+    assert abs(mask.mean() - 0.25) < 5 * (0.25 * 0.75 / mask.numel()) ** 0.5
+    neighbours = (mask[:, 1:] * mask[:, :-1]).mean()
+    assert abs(neighbours - 0.0625) < 0.01
+
+
+def test_random_mask_is_decided_by_the_seed():
+    first, again, other = (random_mask(7, 5, 0.5, seed=seed) for seed in (7, 7, 2**63 - 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    expected = np.random.default_rng(np.random.SeedSequence(7, spawn_key=(0,))).random((7, 5)) < 0.5
+    np.testing.assert_array_equal(first, expected)
+
+
+# --- line ---
+
+
+def test_line_mask_wraps_around():
+    assert torch.equal(line_mask(4, 4, 3), mask_of("1110", "0111", "1011", "1101"))
+
+
+@pytest.mark.parametrize(
+    ("n_hidden", "n_visible", "starts"),
+    [
+        (5, 7, [0, 2, 4, 6, 1]),
+        (5, 8, [0, 2, 4, 6, 1]),
+        (4, 10, [0, 3, 6, 9]),
+        (6, 7, [0, 2, 4, 6, 1, 3]),
+        (5, 11, [0, 3, 6, 9, 1]),
+        (7, 3, [0, 1, 2, 0, 1, 2, 0]),
+        (1, 5, [0]),
+    ],
+)
+def test_line_mask_starts(n_hidden, n_visible, starts):
+    mask = line_mask(n_hidden, n_visible, 1)
+    assert mask.sum(1).tolist() == [1] * n_hidden
+    assert mask.int().argmax(1).tolist() == starts
+
+
+def test_line_mask_on_mnist_fills_even_then_odd_offsets():
+    starts = line_mask(500, 784, 1).int().argmax(1).tolist()
+    assert starts == [*range(0, 784, 2), *range(1, 2 * 108, 2)]
+
+
+@given(st.integers(1, 30), st.integers(1, 30), st.data())
+@settings(deadline=None)
+def test_line_mask_rows_are_one_cyclic_run(n_hidden, n_visible, data):
+    n_connections = data.draw(st.integers(1, n_visible))
+    mask = line_mask(n_hidden, n_visible, n_connections)
+    assert mask.sum(1).tolist() == [n_connections] * n_hidden
+    begins = (mask & ~mask.roll(1, 1)).sum(1).unique().tolist()
+    assert begins == ([0] if n_connections == n_visible else [1])
+    if n_hidden == n_visible:
+        assert bool(mask.diagonal().all())
+        assert mask.sum(0).tolist() == [n_connections] * n_visible
+    if n_hidden <= n_visible and n_connections < n_visible:
+        assert len(mask.unique(dim=0)) == n_hidden
+
+
+# --- spiral ---
+
+
+def walk(side):
+    """Pixels in the order of a walk that turns right at the border and at visited pixels."""
+    path, row, col, d_row, d_col = [], 0, 0, 0, 1
+    for _ in range(side**2):
+        path.append(row * side + col)
+        free = 0 <= row + d_row < side and 0 <= col + d_col < side
+        if not free or (row + d_row) * side + col + d_col in path:
+            d_row, d_col = d_col, -d_row
+        row, col = row + d_row, col + d_col
+    return path
+
+
+def test_spiral_mask_three_by_three_by_hand():
+    # Path 0 1 2 5 8 7 6 3 4, then 0 again.
+    expected = {
+        0: {0, 1, 2},
+        1: {1, 2, 5},
+        2: {2, 5, 8},
+        3: {3, 4, 0},
+        4: {4, 0, 1},
+        5: {5, 8, 7},
+        6: {6, 3, 4},
+        7: {7, 6, 3},
+        8: {8, 7, 6},
+    }
+    mask = spiral_mask(9, 9, 3)
+    assert {i: set(row.nonzero().flatten().tolist()) for i, row in enumerate(mask)} == expected
+
+
+@pytest.mark.parametrize("side", range(1, 8))
+def test_spiral_mask_follows_the_walk(side):
+    path = walk(side)
+    n = side**2
+    for n_connections in {1, (n + 1) // 2, n}:
+        mask = spiral_mask(n, n, n_connections)
+        for place, pixel in enumerate(path):
+            seen = {path[(place + step) % n] for step in range(n_connections)}
+            assert set(mask[pixel].nonzero().flatten().tolist()) == seen
+
+
+# --- convolution ---
+
+
+@pytest.mark.parametrize(
+    ("image_shape", "m"), [((28, 28), 22), ((4, 4), 1), ((4, 4), 4), ((5, 3), 2), ((3, 7), 3)]
+)
+def test_convolution_mask_is_one_patch_per_unit(image_shape, m):
+    rows, cols = image_shape
+    expected = torch.zeros(m, m, rows, cols, dtype=torch.bool)
+    for r, c in itertools.product(range(m), repeat=2):
+        expected[r, c, r : r + rows - m + 1, c : c + cols - m + 1] = True
+    mask = convolution_mask(image_shape, m**2)
+    assert torch.equal(mask, expected.view(m**2, rows * cols))
+
+
+# --- choice by name ---
+
+
+def test_initial_mask_calls_the_pattern():
+    assert torch.equal(initial_mask("dense", 3, 5), dense_mask(3, 5))
+    drawn = initial_mask("random", 30, 50, density=0.3, seed=9)
+    assert torch.equal(drawn, random_mask(30, 50, 0.3, seed=9))
+    assert torch.equal(initial_mask("line", 3, 5, n_connections=2), line_mask(3, 5, 2))
+    assert torch.equal(initial_mask("spiral", 9, 9, n_connections=4), spiral_mask(9, 9, 4))
+    patches = initial_mask("convolution", 4, 15, image_shape=(3, 5))
+    assert torch.equal(patches, convolution_mask((3, 5), 4))
+
+
+# --- strength ---
+
+
+class HighestDraws:
+    def integers(self, high, size):
+        return np.full(size, high - 1)
+
+
+def test_initial_strength_stays_in_its_half_open_interval(monkeypatch):
+    monkeypatch.setattr(connectivity, "_generator", lambda *_: HighestDraws())
+    on, off = initial_strength(dense_mask(1, 1)), initial_strength(random_mask_off(1, 1))
+    assert on.dtype == off.dtype == torch.float32
+    below_one, below_half = (np.nextafter(np.float32(x), np.float32(0)) for x in (1, 0.5))
+    assert 0.999999 < on.item() <= below_one
+    assert 0.499999 < off.item() <= below_half
+
+
+def random_mask_off(n_hidden, n_visible):
+    return torch.zeros(n_hidden, n_visible, dtype=torch.bool)
+
+
+@pytest.mark.parametrize("default", [torch.float32, torch.float64])
+def test_initial_strength_is_uniform_on_both_sides(default):
+    mask = random_mask(301, 499, 0.5, seed=1)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(default)
+    try:
+        strength = initial_strength(mask, seed=1)
+    finally:
+        torch.set_default_dtype(before)
+    assert strength.dtype == torch.float32
+    assert torch.equal(strength >= 0.5, mask)
+    for values, low in ((strength[mask], 0.5), (strength[~mask], 0.0)):
+        assert values.min() >= low
+        assert values.max() < low + 0.5
+        counts = torch.histc(values, 8, low, low + 0.5).double()
+        expected = len(values) / 8
+        assert ((counts - expected) ** 2 / expected).sum() < 30  # chi-square, 7 degrees: 1e-4
+
+
+def test_initial_strength_does_not_reuse_the_draws_of_the_mask():
+    strength = initial_strength(dense_mask(200, 200), seed=5).flatten()
+    drawn = random_mask(200, 200, 0.5, seed=5).flatten()
+    # A 64-bit word is one draw of the mask, and one or two draws of the strength.
+    for same_words in (strength, strength[::2], strength[1::2]):
+        on = drawn[: len(same_words)]
+        gap = same_words[on].mean() - same_words[~on].mean()
+        assert abs(gap) < 5 * (4 * 0.25 / 12 / len(on)) ** 0.5
+
+
+def test_initial_strength_is_decided_by_the_seed():
+    mask = random_mask(7, 5, 0.5)
+    first, again, other = (initial_strength(mask, seed=seed) for seed in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(initial_strength(mask.T.contiguous().T), first)
+
+
+# --- labels and measures ---
+
+
+def test_protect_labels_switches_the_last_columns_on():
+    mask = mask_of("0101", "1000")
+    expected = {0: mask, 1: mask_of("0101", "1001"), 3: mask_of("0111", "1111")}
+    for n_labels, protected in expected.items():
+        assert torch.equal(protect_labels(mask, n_labels), protected)
+    assert protect_labels(mask, 4).all()
+    assert torch.equal(mask, mask_of("0101", "1000"))
+    protect_labels(mask, 0)[0, 0] = True
+    assert torch.equal(mask, mask_of("0101", "1000"))
+
+
+def test_density_leaves_the_labels_out():
+    mask = mask_of("0101", "1001", "0001")
+    assert density(mask) == 5 / 12
+    assert density(mask, 1) == 2 / 9
+    assert density(mask, n_labels=3) == 1 / 3
+    assert density(mask.T) == 5 / 12
+
+
+def test_degrees():
+    mask = mask_of("0101", "1001", "0001")
+    hidden, visible = degrees(mask)
+    assert hidden.tolist() == [2, 2, 1]
+    assert visible.tolist() == [1, 1, 0, 3]
+    assert hidden.dtype == visible.dtype == torch.int64
+    assert degrees(mask.T).hidden.tolist() == [1, 1, 0, 3]
+
+
+# --- distance ---
+
+
+def brute_force_distance(mask_a, mask_b):
+    sets_a, sets_b = ([set(np.flatnonzero(row)) for row in m.numpy()] for m in (mask_a, mask_b))
+
+    def unit_distance(a, b):
+        return len(a ^ b) / len(a | b) if a | b else 0.0
+
+    return min(
+        math.fsum(map(unit_distance, sets_a, order)) / len(sets_a)
+        for order in itertools.permutations(sets_b)
+    )
+
+
+@given(masks(2))
+@settings(deadline=None)
+def test_topology_distance_is_the_best_of_all_matchings(pair):
+    distance = topology_distance(*pair)
+    assert distance == pytest.approx(brute_force_distance(*pair), abs=1e-12)
+    assert 0 <= distance <= 1
+
+
+@given(masks(3))
+@settings(deadline=None)
+def test_topology_distance_is_a_distance(three):
+    a, b, c = three
+    assert topology_distance(a, b) == pytest.approx(topology_distance(b, a), abs=1e-12)
+    detour = topology_distance(a, b) + topology_distance(b, c)
+    assert topology_distance(a, c) <= detour + 1e-12
+
+
+@given(masks(1), st.randoms(use_true_random=False))
+@settings(deadline=None)
+def test_topology_distance_ignores_the_order_of_hidden_units(one, random):
+    (mask,) = one
+    order = list(range(len(mask)))
+    random.shuffle(order)
+    assert topology_distance(mask, mask[order]) == 0.0
+
+
+def test_topology_distance_by_hand():
+    a, b = mask_of("1100", "0011"), mask_of("0001", "1110")
+    # 1100 with 1110: 1/3; 0011 with 0001: 1/2.
+    assert topology_distance(a, b) == pytest.approx((1 / 3 + 1 / 2) / 2)
+    assert topology_distance(mask_of("1100"), mask_of("0011")) == 1.0
+    assert topology_distance(mask_of("0000"), mask_of("0000")) == 0.0
+    assert topology_distance(mask_of("0000"), mask_of("0001")) == 1.0
+
+
+def test_topology_distance_leaves_the_labels_out():
+    a, b = mask_of("10011", "01011"), mask_of("01000", "10000")
+    assert topology_distance(a, b, n_labels=2) == 0.0
+    assert topology_distance(a, b) > 0
+
+
+def test_topology_distance_of_large_masks():
+    mask = random_mask(500, 784, 0.3)
+    order = torch.randperm(500, generator=torch.Generator().manual_seed(0))
+    assert topology_distance(mask, mask[order]) == 0.0
+    # Of two independent masks: 1 - 0.09 / 0.51 unmatched, a little less after matching.
+    assert 0.7 < topology_distance(mask, random_mask(500, 784, 0.3, seed=1)) < 0.8235
+
+
+def test_missing_scipy_names_the_remedy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+    with pytest.raises(RuntimeError) as caught:
+        topology_distance(dense_mask(2, 2), dense_mask(2, 2))
+    assert str(caught.value).startswith("topology_distance: needs SciPy, got ")
+    assert str(caught.value).endswith(' Run pip install "ncg_fast[experiments]".')
+
+
+# --- faults ---
+
+MASK = mask_of("01", "10")
+FAULTS = [
+    (dense_mask, (0, 2), {}, "dense_mask: n_hidden must be at least 1, got 0."),
+    (dense_mask, (2, 2.0), {}, "dense_mask: n_visible must be an int, got float 2.0."),
+    (random_mask, (2, -1, 0.5), {}, "random_mask: n_visible must be at least 1, got -1."),
+    (random_mask, (2, 2, 1.5), {}, "random_mask: density must be in [0, 1], got 1.5."),
+    (random_mask, (2, 2, math.nan), {}, "random_mask: density must be finite, got nan."),
+    (
+        random_mask,
+        (2, 2, 0.5),
+        {"seed": -1},
+        "random_mask: seed must be in [0, 9223372036854775807], got -1.",
+    ),
+    (line_mask, (2, 4, 0), {}, "line_mask: n_connections must be in [1, 4], got 0."),
+    (line_mask, (2, 4, 5), {}, "line_mask: n_connections must be in [1, 4], got 5."),
+    (line_mask, (0, 4, 2), {}, "line_mask: n_hidden must be at least 1, got 0."),
+    (
+        spiral_mask,
+        (8, 8, 2),
+        {},
+        "spiral_mask: n_visible must be a square, got 8. Use line_mask for other sizes.",
+    ),
+    (
+        spiral_mask,
+        (4, 9, 2),
+        {},
+        "spiral_mask: n_hidden must be n_visible = 9, got 4. Use line_mask for other sizes.",
+    ),
+    (spiral_mask, (9, 9, 10), {}, "spiral_mask: n_connections must be in [1, 9], got 10."),
+    (
+        convolution_mask,
+        ((28, 28), 500),
+        {},
+        "convolution_mask: n_hidden must be m^2 with 1 <= m <= 28, got 500. Use line_mask.",
+    ),
+    (
+        convolution_mask,
+        ((28, 3), 16),
+        {},
+        "convolution_mask: n_hidden must be m^2 with 1 <= m <= 3, got 16. Use line_mask.",
+    ),
+    (
+        convolution_mask,
+        (784, 4),
+        {},
+        "convolution_mask: image_shape must be (rows, cols), got 784. Pass both.",
+    ),
+    (
+        convolution_mask,
+        ((0, 28), 4),
+        {},
+        "convolution_mask: image_shape must be at least 1, got 0.",
+    ),
+    (
+        initial_mask,
+        ("star", 2, 2),
+        {},
+        "initial_mask: pattern must be one of 'dense', 'random', 'line', 'spiral', 'convolution',"
+        " got 'star'.",
+    ),
+    (
+        initial_mask,
+        ("line", 2, 2),
+        {},
+        'initial_mask: n_connections must be given for "line", got None. Pass n_connections=.',
+    ),
+    (
+        initial_mask,
+        ("convolution", 4, 9),
+        {},
+        'initial_mask: image_shape must be given for "convolution", got None. Pass image_shape=.',
+    ),
+    (
+        initial_mask,
+        ("convolution", 4, 10),
+        {"image_shape": (3, 3)},
+        "initial_mask: n_visible must be rows * cols = 9, got 10."
+        " Append label columns to the mask of the pixels.",
+    ),
+    (
+        initial_strength,
+        (MASK.float(),),
+        {},
+        "initial_strength: mask must be a bool tensor (n_hidden, n_visible), got torch.float32"
+        " (2, 2). Pass one row per hidden unit, as torch.bool.",
+    ),
+    (
+        initial_strength,
+        (MASK,),
+        {"seed": 2**63},
+        "initial_strength: seed must be in [0, 9223372036854775807], got 9223372036854775808.",
+    ),
+    (protect_labels, (MASK, 3), {}, "protect_labels: n_labels must be in [0, 2], got 3."),
+    (density, (MASK, 2), {}, "density: n_labels must be in [0, 1], got 2."),
+    (
+        degrees,
+        (MASK[0],),
+        {},
+        "degrees: mask must be a bool tensor (n_hidden, n_visible), got torch.bool (2,)."
+        " Pass one row per hidden unit, as torch.bool.",
+    ),
+    (
+        degrees,
+        (MASK.numpy(),),
+        {},
+        "degrees: mask must be a bool tensor (n_hidden, n_visible), got ndarray."
+        " Pass one row per hidden unit, as torch.bool.",
+    ),
+    (
+        density,
+        (MASK[:0],),
+        {},
+        "density: mask must be a bool tensor (n_hidden, n_visible), got torch.bool (0, 2)."
+        " Pass one row per hidden unit, as torch.bool.",
+    ),
+    (
+        topology_distance,
+        (MASK, MASK.int()),
+        {},
+        "topology_distance: mask_b must be a bool tensor (n_hidden, n_visible), got torch.int32"
+        " (2, 2). Pass one row per hidden unit, as torch.bool.",
+    ),
+    (
+        topology_distance,
+        (MASK, MASK[:1]),
+        {},
+        "topology_distance: mask_b must have the shape of mask_a, (2, 2), got (1, 2)."
+        " Compare masks of one size.",
+    ),
+    (
+        topology_distance,
+        (MASK, MASK),
+        {"n_labels": -1},
+        "topology_distance: n_labels must be in [0, 1], got -1.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("function", "arguments", "options", "message"), FAULTS)
+def test_faults_are_named(function, arguments, options, message):
+    with pytest.raises(ValueError, match=r"\A\w+: ") as caught:
+        function(*arguments, **options)
+    assert str(caught.value) == message
