@@ -15,7 +15,7 @@ demo: setup  ## train the default model on the digits that come with scikit-lear
 	$(BIN)/ncg-fast train --data digits --output runs/demo
 
 test: setup  ## run the tests
-	$(BIN)/python -m pytest
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest
 
 lint: .venv/lint-installed  ## check style, types and format, changing nothing
 	$(BIN)/ruff check .

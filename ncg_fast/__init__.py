@@ -1,7 +1,37 @@
 """Restricted Boltzmann machines with learned connections: Network Connectivity Gradients (NCG)."""
 
-from ncg_fast import connectivity, data, ops
-from ncg_fast.rbm import RBM
+from importlib.metadata import version
 
-__version__ = "0.1.0"
-__all__ = ["RBM", "__version__", "connectivity", "data", "ops"]
+from ncg_fast import connectivity, data, ops
+from ncg_fast.checkpoint import load, save
+from ncg_fast.classification import accuracy, classify, with_labels
+from ncg_fast.evaluation import (
+    log_likelihood,
+    log_partition,
+    log_partition_ais,
+    pseudo_log_likelihood,
+)
+from ncg_fast.history import EpochRecord, History
+from ncg_fast.rbm import RBM
+from ncg_fast.training import fit
+
+__version__ = version("ncg_fast")
+__all__ = [
+    "RBM",
+    "EpochRecord",
+    "History",
+    "__version__",
+    "accuracy",
+    "classify",
+    "connectivity",
+    "data",
+    "fit",
+    "load",
+    "log_likelihood",
+    "log_partition",
+    "log_partition_ais",
+    "ops",
+    "pseudo_log_likelihood",
+    "save",
+    "with_labels",
+]

@@ -40,10 +40,10 @@ SCHEMAS = {
     "connection_gradient": f"({_PHASES}, Tensor? weight, Tensor? mask) "
     "-> (Tensor, Tensor, Tensor, Tensor, Tensor)",
     "ncg_update_": f"({_MUTABLE}, {_PHASES}, int weight_exponent, int n_labels, {_RATES}) "
-    "-> (Tensor, Tensor)",
+    "-> Tensor",
     "train_step_": f"({_MUTABLE}, Tensor visible_data, Tensor(k!)? chains, int n_rows, "
     f"int n_chains, int n_steps, int weight_exponent, int n_labels, {_RATES}, int seed, int step) "
-    "-> (Tensor, Tensor)",
+    "-> Tensor",
     "free_energy": "(Tensor visible, Tensor to_hidden, Tensor visible_bias, Tensor hidden_bias, "
     "int weight_exponent, int n_chains) -> Tensor",
     "anneal": f"(Tensor visible, {_MODEL}, Tensor base_bias, Tensor betas, int weight_exponent, "
@@ -103,7 +103,7 @@ def _fake_gradient(
 
 
 def _fake_update(weight: Tensor, *_: Any) -> Any:
-    return weight.new_empty(()), weight.new_empty(2, dtype=torch.int64)
+    return weight.new_empty(3, dtype=torch.float64)
 
 
 def _fake_anneal(visible: Tensor, *args: Any) -> Any:

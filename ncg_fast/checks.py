@@ -246,3 +246,15 @@ def rate_arguments(
         number(op, "momentum", momentum, 0.0, 1.0),
         number(op, "weight_decay", weight_decay, 0.0),
     )
+
+
+def ladder_argument(op: str, betas: Tensor) -> None:
+    """Inverse temperatures from 0 to 1; torch.compile does not look at the values."""
+    tensor(op, "betas", betas, torch.float64, (betas.numel(),), "(n_betas,)")
+    require(betas.numel() >= 2, op, "betas must have at least two entries", betas.numel())
+    if not torch.compiler.is_compiling():
+        rises = bool((betas[1:] >= betas[:-1]).all())
+        require(rises, op, "betas must not decrease", "a ladder that does, or NaN")
+        first, last = float(betas[0]), float(betas[-1])
+        ends = first == 0 and last == 1
+        require(ends, op, "betas must begin with 0 and end with 1", f"{first:g} and {last:g}")

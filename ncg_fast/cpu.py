@@ -213,11 +213,6 @@ def connection_gradient(
     return outputs
 
 
-def _update_result(found: tuple[float, int, int]) -> tuple[Tensor, Tensor]:
-    max_abs, on, off = found
-    return torch.tensor(max_abs), torch.tensor([on, off])
-
-
 def ncg_update_(
     weight: Tensor,
     connection_strength: Tensor | None,
@@ -239,16 +234,15 @@ def ncg_update_(
     lr_strength: float,
     momentum: float,
     weight_decay: float,
-) -> tuple[Tensor, Tensor]:
+) -> Tensor:
     written = weight, connection_strength, mask, visible_bias, hidden_bias, to_hidden, to_visible
     velocities = weight_velocity, visible_velocity, hidden_velocity
     states = tuple(t.contiguous() for t in (hidden_data, visible_data, hidden_model, visible_model))
     sizes = *weight.shape, n_labels, to_hidden.shape[1], weight_exponent
     parameters = (*map(_address, written), *map(_address, velocities), *sizes)
     rates = lr, lr_strength, momentum, weight_decay
-    return _update_result(
-        _cpu.ncg_update(parameters, _phases(*states), rates, torch.get_num_threads())
-    )
+    found = _cpu.ncg_update(parameters, _phases(*states), rates, torch.get_num_threads())
+    return torch.tensor(found, dtype=torch.float64)
 
 
 def train_step_(
@@ -275,7 +269,7 @@ def train_step_(
     weight_decay: float,
     seed: int,
     step: int,
-) -> tuple[Tensor, Tensor]:
+) -> Tensor:
     written = weight, connection_strength, mask, visible_bias, hidden_bias, to_hidden, to_visible
     velocities = weight_velocity, visible_velocity, hidden_velocity
     sizes = *weight.shape, n_labels, to_hidden.shape[1], weight_exponent
@@ -284,7 +278,8 @@ def train_step_(
     data = _states(visible_data, weight.shape[1], n_rows)
     rates = lr, lr_strength, momentum, weight_decay
     batch = data, _address(chains), n_chains, n_steps, rates, seed, step
-    return _update_result(_cpu.train_step(parameters, *batch, torch.get_num_threads()))
+    found = _cpu.train_step(parameters, *batch, torch.get_num_threads())
+    return torch.tensor(found, dtype=torch.float64)
 
 
 def free_energy(

@@ -393,7 +393,7 @@ def anneal(
     model = to_hidden, to_visible, visible_bias, hidden_bias, weight_exponent, n_chains
     checks.model_argument(op, visible, *model)
     checks.tensor(op, "base_bias", base_bias, torch.float32, (n_visible,), "(n_visible,)")
-    checks.tensor(op, "betas", betas, torch.float64, (betas.shape[0],), "(n_betas,)")
+    checks.ladder_argument(op, betas)
     checks.draw_argument(op, seed, chain_offset, step, None, n_chains)
     result: tuple[Tensor, Tensor] = torch.ops.ncg_fast.anneal(
         visible,

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any, NamedTuple, cast
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ncg_fast import checks, connectivity, ops, states
-from ncg_fast.numerics import next_exponent, to_levels
-
-TRAINING_DIGITS, EVALUATION_DIGITS = (
-    2,
-    3,
-)  # 16-bit weights for chains, 24-bit ones for means and energies
-
-
-class _Packed(NamedTuple):
-    key: tuple[int, ...]
-    to_hidden: Tensor
-    to_visible: Tensor
+from ncg_fast import checks, connectivity, learning, ops, states
+from ncg_fast.digits import EVALUATION_DIGITS, TRAINING_DIGITS, DigitCache
+from ncg_fast.numerics import to_levels
 
 
 def derived_seed(seed: int, purpose: int) -> int:
@@ -32,36 +21,42 @@ def derived_seed(seed: int, purpose: int) -> int:
 
 
 class RBM(nn.Module):
-    """Binary restricted Boltzmann machine with a binary connection mask A that can be learned with W.
+    """Binary restricted Boltzmann machine with a connection mask A that is learned with W.
 
-    E(v, h) = -h^T (W∘A) v - b^T v - c^T h, P(h_i = 1 | v) = sigmoid(c_i + sum_j A_ij W_ij v_j). Where the mask is
-    learned (Network Connectivity Gradients, arXiv 2209.06932), each connection has a strength S in [0, 1] and is on
-    where S > 1/2.
+    E(v, h) = -h^T (W∘A) v - b^T v - c^T h, P(h_i = 1 | v) = sigmoid(c_i + sum_j A_ij W_ij v_j).
+    Where the mask is learned (Network Connectivity Gradients, arXiv 2209.06932), each connection
+    has a strength S in [0, 1] and is on where S > 1/2.
 
     Args:
         n_visible: visible units, label units included.
         n_hidden: hidden units.
-        density: each connection starts on with this probability, in [0, 1]; 1 where neither it nor ``mask`` is given.
+        density: each connection starts on with this probability, in [0, 1]; 1 where neither it nor
+            ``mask`` is given.
         mask: (n_hidden, n_visible) bool, the connections instead of ``density``.
-        learn_connections: whether connections have strengths; None: yes with ``density``, no with ``mask``.
+        learn_connections: whether connections have strengths; None: yes with ``density``, no with
+            ``mask``.
         weight_init: "uniform", U(-weight_scale, weight_scale), or "normal", N(0, weight_scale**2).
         weight_scale: at least 0; None: 1 for "uniform" (the paper's), 0.01 for "normal".
         seed: in [0, 2**63); fixes initial values and every draw.
-        n_labels: the last n_labels visible units are one-hot labels: always connected, without strength.
+        n_labels: the last n_labels visible units are one-hot labels: always connected, without
+            strength.
 
     Attributes:
-        weight: Parameter (n_hidden, n_visible), float32. Weights of connections that are off are kept.
+        weight: Parameter (n_hidden, n_visible), float32. Weights of connections that are off are
+            kept.
         visible_bias, hidden_bias: Parameters, float32.
-        connection_strength: Parameter (n_hidden, n_visible), float32, or None where the mask is fixed.
+        connection_strength: Parameter (n_hidden, n_visible), float32, or None where the mask is
+            fixed.
         mask: buffer (n_hidden, n_visible), bool.
 
     Raises:
         ValueError: wrong shape, dtype or range.
 
     Note:
-        The same seed and calls give the same bits on every instruction set and thread count. The machine computes
-        with digits of W∘A, made anew when a tensor's version counter moved: edit with ``torch.no_grad()``, not
-        through ``.data`` or NumPy, which torch does not see. Memory: 13 bytes a connection with strengths.
+        The same seed and calls give the same bits on every instruction set and thread count. The
+        machine computes with digits of W∘A, made anew when a tensor's version counter moved: edit
+        with ``torch.no_grad()``, not through ``.data`` or NumPy, which torch does not see. Memory:
+        13 bytes a connection with strengths.
 
     Example:
         >>> rbm = RBM(6, 4, density=0.5, seed=0)
@@ -128,13 +123,12 @@ class RBM(nn.Module):
         else:
             strength = connectivity.initial_strength(mask, seed=derived_seed(seed, 2))
             self.connection_strength = nn.Parameter(strength)
-        self._exponent: int | None = None
-        self._packed: dict[int, _Packed] = {}
+        self._digits = DigitCache()
 
     # --- state ---
 
     def manual_seed(self, seed: int) -> RBM:
-        """Starts the stream of random numbers anew: the next draws are those of a new machine with this seed."""
+        """Starts the draws anew: the next are those of a new machine with this seed."""
         self._seed = checks.integer("RBM.manual_seed", "seed", seed, 0, checks.MAX_SEED)
         self._gibbs_step = 0
         return self
@@ -148,72 +142,56 @@ class RBM(nn.Module):
         """The sizes, as torch prints a module."""
         kind = "fixed" if self.connection_strength is None else "learned"
         labels = f", n_labels={self.n_labels}" if self.n_labels else ""
-        return f"{self.n_visible}, {self.n_hidden}, density={self.density:.3f}, connections={kind}{labels}"
+        sizes = f"{self.n_visible}, {self.n_hidden}, density={self.density:.3f}"
+        return f"{sizes}, connections={kind}{labels}"
 
     def get_extra_state(self) -> Tensor:
-        """Seed, number of the next sweep, whether the weights' exponent is set, and the exponent; int64."""
-        known = self._exponent is not None
-        return torch.tensor([self._seed, self._gibbs_step, known, self._exponent or 0])
+        """Seed, number of the next sweep, whether the exponent is set, the exponent; int64."""
+        exponent = self._digits.exponent(self)
+        return torch.tensor([self._seed, self._gibbs_step, exponent is not None, exponent or 0])
 
     def set_extra_state(self, state: Tensor) -> None:
         """Takes what ``get_extra_state`` gave."""
         fits = isinstance(state, Tensor) and state.dtype == torch.int64 and state.shape == (4,)
         actual = tuple(state.shape) if isinstance(state, Tensor) else type(state).__name__
-        checks.require(
-            fits, "RBM.load_state_dict", "extra state must be int64 of shape (4,)", actual
-        )
+        rule = "extra state must be int64 of shape (4,)"
+        checks.require(fits, "RBM.load_state_dict", rule, actual)
         self._seed, self._gibbs_step, known, exponent = (int(value) for value in state)
-        self._exponent = exponent if known else None
-        self._packed.clear()
+        self._digits.restore(self, exponent if known else None)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_packed": {}}
+        return {**self.__dict__, "_digits": self._digits.exponent(self)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        exponent, self._digits = state["_digits"], DigitCache()
+        self._digits.restore(self, exponent)
 
     def _apply(self, fn: Any, recurse: bool = True) -> RBM:
         probe = fn(torch.empty(0, dtype=torch.float32))
         remedy = "Convert the outputs instead: rbm(v).to(dtype)."
         rule = "RBM parameters must stay float32, on which the exact arithmetic rests"
         checks.require(probe.dtype == torch.float32, "RBM.to", rule, str(probe.dtype), remedy)
-        return cast(RBM, super()._apply(fn, recurse))
-
-    def _versions(self) -> tuple[int, ...]:
-        watched = self.weight, self.mask, self.visible_bias, self.hidden_bias
-        return tuple(part for t in watched for part in (t.data_ptr(), t._version))
-
-    def _digits(self, n_digits: int) -> _Packed:
-        """Digits of W∘A, made anew where a tensor has changed since."""
-        key = self._versions()
-        packed = self._packed.get(n_digits)
-        if packed is None or packed.key != key:
-            weight = self.weight.detach()
-            biases = {"visible_bias": self.visible_bias, "hidden_bias": self.hidden_bias}
-            checks.finite("RBM", weight=weight, **biases)
-            exponent = next_exponent(self._exponent, float(weight.abs().max()))
-            if exponent != self._exponent:
-                self._exponent = exponent
-                self._packed.clear()
-            packed = _Packed(key, *ops.pack_weights(weight, self.mask, n_digits, exponent))
-            self._packed[n_digits] = packed
-        return packed
+        exponent = self._digits.exponent(self)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._digits.restore(self, exponent)
+        return self
 
     def _to_hidden(self, n_digits: int) -> tuple[Tensor, Tensor, int]:
-        packed = self._digits(n_digits)
-        return packed.to_hidden, self.hidden_bias.detach(), cast(int, self._exponent)
+        digits, exponent = self._digits.get(self, n_digits)
+        return digits.to_hidden, self.hidden_bias.detach(), exponent
 
     def _to_visible(self, n_digits: int) -> tuple[Tensor, Tensor, int]:
-        packed = self._digits(n_digits)
-        return packed.to_visible, self.visible_bias.detach(), cast(int, self._exponent)
+        digits, exponent = self._digits.get(self, n_digits)
+        return digits.to_visible, self.visible_bias.detach(), exponent
 
     def _model(self, n_digits: int) -> tuple[Tensor, Tensor, Tensor, Tensor, int]:
-        packed = self._digits(n_digits)
-        biases = self.visible_bias.detach(), self.hidden_bias.detach()
-        return packed.to_hidden, packed.to_visible, *biases, cast(int, self._exponent)
+        digits, exponent = self._digits.get(self, n_digits)
+        return *digits, self.visible_bias.detach(), self.hidden_bias.detach(), exponent
 
-    def _advance(self, n_steps: int) -> dict[str, Any]:
-        """Seed and number of the next sweep; the counter moves past n_steps sweeps."""
-        draw = {"seed": self._seed, "step": self._gibbs_step}
-        self._gibbs_step += n_steps
-        return draw
+    def _draw(self) -> dict[str, Any]:
+        """Seed and number of the next sweep; an op that went through moves ``_gibbs_step`` on."""
+        return {"seed": self._seed, "step": self._gibbs_step}
 
     # --- inference ---
 
@@ -221,13 +199,16 @@ class RBM(nn.Module):
         """P(h_i = 1 | v) = sigmoid(c_i + sum_j A_ij W_ij v_j).
 
         Args:
-            visible: (n, n_visible) or (n_visible,); bool, uint8 or floating; 0/1, or probabilities in [0, 1].
+            visible: (n, n_visible) or (n_visible,); bool, uint8 or floating; 0/1, or probabilities
+                in [0, 1].
 
         Returns:
-            float32 (n, n_hidden) or (n_hidden,). Not differentiable: gradients come from contrastive divergence.
+            float32 (n, n_hidden) or (n_hidden,). Not differentiable: gradients come from
+            contrastive divergence.
 
         Raises:
-            ValueError: wrong shape or dtype, NaN, values outside [0, 1], NaN or inf in the parameters.
+            ValueError: wrong shape or dtype, NaN, values outside [0, 1], NaN or inf in the
+                parameters.
         """
         rows, n = states.encode("RBM.forward", "visible", visible, self.n_visible)
         mean = ops.hidden_mean(rows, *self._to_hidden(EVALUATION_DIGITS), n)
@@ -262,9 +243,8 @@ class RBM(nn.Module):
             ValueError: as in ``forward``.
         """
         rows, n = states.encode("RBM.free_energy", "visible", visible, self.n_visible)
-        packed = self._digits(EVALUATION_DIGITS)
-        biases = self.visible_bias.detach(), self.hidden_bias.detach()
-        energy = ops.free_energy(rows, packed.to_hidden, *biases, cast(int, self._exponent), n)
+        to_hidden, _, visible_bias, hidden_bias, exponent = self._model(EVALUATION_DIGITS)
+        energy = ops.free_energy(rows, to_hidden, visible_bias, hidden_bias, exponent, n)
         return energy if visible.dim() == 2 else energy[0]
 
     def energy(self, visible: Tensor, hidden: Tensor) -> Tensor:
@@ -310,15 +290,15 @@ class RBM(nn.Module):
             ValueError: as in ``forward``.
         """
         rows, n = states.encode("RBM.sample_hidden", "visible", visible, self.n_visible)
-        hidden = ops.sample_hidden(rows, *self._to_hidden(TRAINING_DIGITS), n, **self._advance(1))
+        hidden = ops.sample_hidden(rows, *self._to_hidden(TRAINING_DIGITS), n, **self._draw())
+        self._gibbs_step += 1
         return states.decode(hidden, n, like=visible)
 
     def sample_visible(self, hidden: Tensor) -> Tensor:
-        """v ~ P(v | h), one half step; arguments and result as in ``sample_hidden``, the layers exchanged."""
+        """v ~ P(v | h), one half step; as ``sample_hidden`` with the layers exchanged."""
         rows, n = states.encode("RBM.sample_visible", "hidden", hidden, self.n_hidden)
-        visible = ops.sample_visible(
-            rows, *self._to_visible(TRAINING_DIGITS), n, **self._advance(1)
-        )
+        visible = ops.sample_visible(rows, *self._to_visible(TRAINING_DIGITS), n, **self._draw())
+        self._gibbs_step += 1
         return states.decode(visible, n, like=hidden)
 
     def gibbs_steps(
@@ -335,11 +315,12 @@ class RBM(nn.Module):
             visible: as in ``forward``; the chains' start.
             n_steps: at least 1.
             beta: inverse temperature, finite; a number, or one a chain (n,).
-            clamp: (n_visible,) or (n, n_visible) floating: 0 or 1 where a unit is held, NaN where it is free.
+            clamp: (n_visible,) or (n, n_visible) floating: 0 or 1 where a unit is held, NaN where
+                it is free.
 
         Returns:
-            (visible, hidden): the last visible states and the hidden states they were drawn from, 0/1, of the
-            dtype of ``visible``.
+            (visible, hidden): the last visible states and the hidden states they were drawn from,
+            0/1, of the dtype of ``visible``.
 
         Raises:
             ValueError: as in ``forward``, or a wrong n_steps, beta or clamp.
@@ -358,12 +339,13 @@ class RBM(nn.Module):
         checks.integer(op, "n_steps", n_steps, 1)
         model = self._model(TRAINING_DIGITS)
         last, hidden = ops.gibbs_steps(
-            rows, *model, n, n_steps, beta=beta, clamped=held, **self._advance(n_steps)
+            rows, *model, n, n_steps, beta=beta, clamped=held, **self._draw()
         )
+        self._gibbs_step += n_steps
         return states.decode(last, n, like=visible), states.decode(hidden, n, like=visible)
 
     def sample(self, n: int, n_steps: int = 1000, *, clamp: Tensor | None = None) -> Tensor:
-        """Draws visible states: n chains from independent units P(v_j = 1) = sigmoid(b_j), then n_steps sweeps.
+        """Draws visible states by n_steps sweeps from independent units, P(v_j = 1) = sigmoid(b_j).
 
         Args:
             n: number of chains, at least 1.
@@ -385,203 +367,9 @@ class RBM(nn.Module):
         start = self.sample_visible(torch.zeros(n, self.n_hidden, dtype=torch.uint8))
         return self.gibbs_steps(start, n_steps, clamp=clamp)[0]
 
-    # --- learning ---
+    # --- learning: learning.py ---
 
-    def _phases(
-        self, op: str, visible: Tensor, n_steps: int, chains: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Hidden levels and visible states of the data and of the model after n_steps sweeps."""
-        data, n_rows = states.encode(op, "visible", visible, self.n_visible)
-        checks.require(n_rows > 0, op, "visible must have at least one row", tuple(visible.shape))
-        start, n_chains = data, n_rows
-        if chains is not None:
-            start, n_chains = states.encode(op, "chains", chains, self.n_visible)
-            checks.require(
-                n_chains > 0, op, "chains must have at least one row", tuple(chains.shape)
-            )
-        checks.integer(op, "n_steps", n_steps, 1)
-        model = self._model(TRAINING_DIGITS)
-        last, _ = ops.gibbs_steps(start, *model, n_chains, n_steps, **self._advance(n_steps))
-        to_hidden = self._to_hidden(TRAINING_DIGITS)
-        positive = to_levels(ops.hidden_mean(data, *to_hidden, n_rows))
-        negative = to_levels(ops.hidden_mean(last, *to_hidden, n_chains))
-        return positive, data, negative, last
-
-    def contrastive_divergence(
-        self, visible: Tensor, n_steps: int = 1, chains: Tensor | None = None
-    ) -> Tensor:
-        """Adds the CD-k (or PCD-k) gradient of -log p(v) to ``.grad`` of every parameter, as ``backward`` does.
-
-        With G = <h v>_data - <h v>_model and mean-field h: -A∘G for the weights, -W∘G for the strengths.
-        Any optimiser of torch then takes a step; call ``update_mask_`` after it. Momentum or weight decay in the
-        optimiser moves the weights of connections that are off, too; plain SGD leaves them bit for bit.
-
-        Args:
-            visible: data, as in ``forward``, at least one row.
-            n_steps: sweeps k of the negative phase, at least 1. The estimate is biased for finite k.
-            chains: persistent chains (n_chains, n_visible) to continue from (PCD), or None: from the data (CD).
-
-        Returns:
-            the chains' last visible states, 0/1, of the dtype of ``visible``: pass them on as ``chains`` for PCD.
-
-        Raises:
-            ValueError: as in ``forward``, no rows, or a wrong n_steps.
-        """
-        phases = self._phases("RBM.contrastive_divergence", visible, n_steps, chains)
-        weight = None if self.connection_strength is None else self.weight.detach()
-        _, by_weight, by_strength, *by_bias = ops.connection_gradient(
-            *phases, weight=weight, mask=self.mask
-        )
-        if self.n_labels and weight is not None:
-            by_strength[:, -self.n_labels :] = 0
-        parameters = self.weight, self.connection_strength, self.visible_bias, self.hidden_bias
-        for parameter, ascent in zip(parameters, (by_weight, by_strength, *by_bias), strict=True):
-            if parameter is not None:
-                parameter.grad = -ascent if parameter.grad is None else parameter.grad.sub_(ascent)
-        return states.decode(phases[3], phases[2].shape[0], like=visible.view(-1, self.n_visible))
-
-    def connection_gradient(
-        self, visible: Tensor, n_steps: int = 1, chains: Tensor | None = None
-    ) -> Tensor:
-        """dL/dA = W∘G for every pair of units, connected or not, L the log-likelihood; sets no ``.grad``.
-
-        Args:
-            visible: as in ``contrastive_divergence``, as for n_steps and chains.
-            n_steps: sweeps of the negative phase.
-            chains: persistent chains, or None.
-
-        Returns:
-            float32 (n_hidden, n_visible).
-
-        Raises:
-            ValueError: as in ``contrastive_divergence``.
-        """
-        phases = self._phases("RBM.connection_gradient", visible, n_steps, chains)
-        return ops.connection_gradient(*phases, weight=self.weight.detach())[2]
-
-    @torch.no_grad()
-    def update_mask_(self) -> tuple[int, int]:
-        """Switches connections by their strength (off where S < 1/2, on where S > 1/2), then clips S to [0, 1].
-
-        Returns:
-            numbers of connections switched on and off.
-
-        Raises:
-            RuntimeError: the mask is fixed.
-            ValueError: NaN or inf in the strengths.
-        """
-        strength = self.connection_strength
-        if strength is None:
-            raise RuntimeError(
-                "RBM.update_mask_: needs connection strengths. Use RBM(learn_connections=True)."
-            )
-        checks.finite("RBM.update_mask_", connection_strength=strength)
-        new = (strength > 0.5) | (self.mask & ~(strength < 0.5))
-        if self.n_labels:
-            new = connectivity.protect_labels(new, self.n_labels)
-        on, off = int((new & ~self.mask).sum()), int((self.mask & ~new).sum())
-        self.mask.copy_(new)
-        strength.clamp_(0, 1)
-        return on, off
-
-    def train_step_(
-        self,
-        visible: Tensor,
-        n_steps: int = 1,
-        *,
-        lr: float,
-        lr_strength: float = 0.0,
-        chains: Tensor | None = None,
-        n_chains: int | None = None,
-        momentum: float = 0.0,
-        weight_decay: float = 0.0,
-        velocities: tuple[Tensor, Tensor, Tensor] | None = None,
-        static: bool = False,
-    ) -> tuple[int, int]:
-        """One mini-batch of CD-k or PCD-k with the NCG update, in one call (``ops.train_step_``).
-
-        Args:
-            visible: data, as in ``forward``, at least one row.
-            n_steps: sweeps of the negative phase.
-            lr: rate of weights and biases.
-            lr_strength: rate of the strengths.
-            chains: packed states of n_chains persistent chains (``ops.pack_states``), written, or None for CD.
-            n_chains: the number of persistent chains.
-            momentum: in [0, 1].
-            weight_decay: at least 0.
-            velocities: momentum buffers like (weight, visible_bias, hidden_bias), written.
-            static: leave mask and strengths as they are.
-
-        Returns:
-            numbers of connections switched on and off.
-
-        Raises:
-            ValueError: as in ``contrastive_divergence``, or a wrong rate.
-            FloatingPointError: a weight became NaN or infinite.
-        """
-        rows, n_rows = states.encode("RBM.train_step_", "visible", visible, self.n_visible)
-        return self._train_rows_(
-            rows,
-            n_rows,
-            n_steps,
-            velocities=velocities,
-            static=static,
-            lr=lr,
-            lr_strength=lr_strength,
-            chains=chains,
-            n_chains=n_chains,
-            momentum=momentum,
-            weight_decay=weight_decay,
-        )
-
-    def _train_rows_(
-        self,
-        rows: Tensor,
-        n_rows: int,
-        n_steps: int,
-        *,
-        velocities: tuple[Tensor, Tensor, Tensor] | None,
-        static: bool,
-        checked: bool = True,
-        **options: Any,
-    ) -> tuple[int, int]:
-        """``train_step_`` for rows already encoded; options are chains, n_chains and the rates.
-
-        checked=False is for steps that follow a checked one with the same tensors and options: the
-        checks take several times as long as the step of a small machine.
-        """
-        packed = self._digits(TRAINING_DIGITS)
-        learned = None if static else self.connection_strength
-        strength = None if learned is None else learned.detach()
-        biases = self.visible_bias.detach(), self.hidden_bias.detach()
-        digits = packed.to_hidden, packed.to_visible
-        parameters = ops.Parameters(
-            self.weight.detach(),
-            strength,
-            self.mask,
-            *biases,
-            *digits,
-            *(velocities or (None, None, None)),
-        )
-        options |= {"n_chains": options["n_chains"] or n_rows, **self._advance(n_steps)}
-        options |= {"weight_exponent": cast(int, self._exponent), "n_labels": self.n_labels}
-        options |= {"n_rows": n_rows, "n_steps": n_steps}
-        if checked:
-            max_abs, switched = ops.train_step_(parameters, rows, **options)
-        else:
-            max_abs, switched = torch.ops.ncg_fast.train_step_(*parameters, rows, **options)
-        self._adopt_digits(packed, float(max_abs))
-        on, off = switched.tolist()
-        return on, off
-
-    def _adopt_digits(self, packed: _Packed, max_abs: float) -> None:
-        """Keeps the digits an update wrote, unless max |W| asks for another exponent."""
-        sums = (float(bias.detach().sum()) for bias in (self.visible_bias, self.hidden_bias))
-        if not all(math.isfinite(value) for value in (max_abs, *sums)):
-            raise FloatingPointError(
-                f"RBM.train_step_: parameters must stay finite, got max |W| = {max_abs}. "
-                "Lower lr, and reload the last good state."
-            )
-        self._packed.clear()
-        if next_exponent(self._exponent, max_abs) == self._exponent:
-            self._packed[TRAINING_DIGITS] = packed._replace(key=self._versions())
+    contrastive_divergence = learning.contrastive_divergence
+    connection_gradient = learning.connection_gradient
+    update_mask_ = learning.update_mask_
+    train_step_ = learning.train_step_

@@ -111,7 +111,8 @@ def _sample(
 ) -> Tensor:
     if beta is not None:
         x = beta.view(-1, 1) * x
-    return bernoulli(x, *draws(*x.shape, seed, chain_offset, step, stream))
+    n_chains, n_units = x.shape
+    return bernoulli(x, *draws(n_chains, n_units, seed, chain_offset, step, stream))
 
 
 def hidden_mean(
@@ -257,8 +258,8 @@ def ncg_update_(
     lr_strength: float,
     momentum: float,
     weight_decay: float,
-) -> tuple[Tensor, Tensor]:
-    """One NCG step in place: returns max |W| (float32) and (switched on, switched off) (int64)."""
+) -> Tensor:
+    """One NCG step in place: returns max |W|, connections switched on, and off, in float64."""
     g, g_visible, g_hidden = phase_differences(
         hidden_data, visible_data, hidden_model, visible_model
     )
@@ -291,12 +292,18 @@ def ncg_update_(
     new = pack_weights(weight, mask, to_hidden.shape[1], weight_exponent)
     to_hidden.copy_(new[0])
     to_visible.copy_(new[1])
-    magnitude = (
-        weight.view(torch.int32) & 0x7FFFFFFF
-    )  # as integers NaN > inf > finite: no bad weight is lost
-    max_abs = (magnitude.max() if magnitude.numel() else magnitude.sum().int()).view(torch.float32)
-    switched = torch.stack([(mask & ~old_mask).sum(), (old_mask & ~mask).sum()])
-    return max_abs, switched
+    largest = _largest(weight, visible_bias, hidden_bias).double()
+    switched = (mask & ~old_mask).sum(), (old_mask & ~mask).sum()
+    return torch.stack([largest, *(count.double() for count in switched)])
+
+
+def _largest(weight: Tensor, *biases: Tensor) -> Tensor:
+    """max |W|; NaN or infinite where a weight or bias is (as integers NaN > inf > finite)."""
+    weight_bits, *bias_bits = (
+        t.view(torch.int32).flatten() & 0x7FFFFFFF for t in (weight, *biases)
+    )
+    bad = (bits[bits >= 0x7F800000] for bits in bias_bits)
+    return torch.cat([weight_bits.new_zeros(1), weight_bits, *bad]).max().view(torch.float32)
 
 
 def train_step_(
@@ -323,7 +330,7 @@ def train_step_(
     weight_decay: float,
     seed: int,
     step: int,
-) -> tuple[Tensor, Tensor]:
+) -> Tensor:
     """One mini-batch: positive phase, sweeps from data or chains, negative phase, update."""
 
     def levels(visible: Tensor, count: int) -> Tensor:

@@ -10,7 +10,7 @@ from ncg_fast.numerics import to_levels
 
 
 def encode(op: str, name: str, states: Tensor, n_units: int) -> tuple[Tensor, int]:
-    """A user's states (B, n_units) as packed states where all are 0 or 1, else as levels; and B.
+    """A user's states as packed states where all are 0 or 1, else as levels; and their number.
 
     Args:
         op: the name for messages.
@@ -22,37 +22,35 @@ def encode(op: str, name: str, states: Tensor, n_units: int) -> tuple[Tensor, in
     Raises:
         ValueError: wrong shape or dtype, NaN, or values outside [0, 1].
     """
-    checks.require(
-        isinstance(states, Tensor), op, f"{name} must be a torch.Tensor", type(states).__name__
-    )
+    kind = type(states).__name__
+    checks.require(isinstance(states, Tensor), op, f"{name} must be a torch.Tensor", kind)
     if states.dim() == 1:
         states = states.unsqueeze(0)
     rule = f"{name} must have shape (n_rows, n_units) = (any, {n_units})"
-    remedy = f"Did you pass {name}.T?" if states.dim() == 2 and states.shape[0] == n_units else ""
+    remedy = f"Did you pass {name}.T?" if states.dim() == 2 and len(states) == n_units else ""
     fits = states.dim() == 2 and states.shape[1] == n_units
     checks.require(fits, op, rule, tuple(states.shape), remedy)
-    kind = states.dtype
-    allowed = kind in (torch.bool, torch.uint8) or kind.is_floating_point
     rule = f"{name} must be bool, uint8 or floating"
-    checks.require(allowed, op, rule, str(kind), f"Use {name}.to(torch.uint8).")
-    if kind != torch.bool and states.numel():
-        remedy = f"Binarise it, or pass {name} / 255 as probabilities."
-        if kind == torch.uint8:
-            rule = f"{name} must hold only 0 and 1"
-            checks.require(
-                int(states.max()) <= 1, op, rule, f"values up to {int(states.max())}", remedy
-            )
-        else:
-            rule = f"{name} must hold values in [0, 1]"
-            low, high = float(states.min()), float(states.max())  # NaN propagates through both
-            checks.require(high <= 255, op, rule, f"values in [{low:g}, {high:g}]")
-            checks.require(
-                low >= 0 and high <= 1, op, rule, f"values in [{low:g}, {high:g}]", remedy
-            )
-            if not bool(((states == 0) | (states == 1)).all()):
-                return to_levels(states.detach()), states.shape[0]
-    binary = states if kind in (torch.bool, torch.uint8) else states.to(torch.uint8)
-    return ops.pack_states(binary.contiguous()), states.shape[0]
+    allowed = states.dtype in (torch.bool, torch.uint8) or states.dtype.is_floating_point
+    checks.require(allowed, op, rule, str(states.dtype), f"Use {name}.to(torch.uint8).")
+    if _all_binary(op, name, states):
+        return ops.pack_states(states.to(torch.uint8).contiguous()), len(states)
+    return to_levels(states.detach()), len(states)
+
+
+def _all_binary(op: str, name: str, states: Tensor) -> bool:
+    """Whether all values are 0 or 1; refuses values outside [0, 1]."""
+    if states.dtype == torch.bool or not states.numel():
+        return True
+    low, high = float(states.min()), float(states.max())  # NaN propagates through both
+    remedy = f"Binarise it, or pass {name} / 255 as probabilities." if 1 < high <= 255 else ""
+    if states.dtype == torch.uint8:
+        rule = f"{name} must hold only 0 and 1"
+        checks.require(high <= 1, op, rule, f"values up to {high:g}", remedy)
+        return True
+    actual = f"values in [{low:g}, {high:g}]" if low <= high else "NaN"
+    checks.require(0 <= low <= high <= 1, op, f"{name} must hold values in [0, 1]", actual, remedy)
+    return bool(((states == 0) | (states == 1)).all())
 
 
 def decode(packed: Tensor, n: int, *, like: Tensor) -> Tensor:

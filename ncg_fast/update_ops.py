@@ -85,7 +85,7 @@ def ncg_update_(
     lr_strength: float = 0.0,
     momentum: float = 0.0,
     weight_decay: float = 0.0,
-) -> tuple[Tensor, Tensor]:
+) -> Tensor:
     """The whole NCG update in one pass, in place.
 
     G as in ``connection_gradient``; S += lr_strength W∘G, A off where S < 1/2 and on where S > 1/2,
@@ -106,7 +106,8 @@ def ncg_update_(
         weight_decay: at least 0.
 
     Returns:
-        (max |W|, float32 scalar, NaN or inf if any weight is; (switched on, switched off), int64).
+        float64 (3,): max |W|, NaN or infinite where a weight or bias is; connections switched on;
+        connections switched off.
 
     Raises:
         ValueError: wrong shape, dtype, device or range.
@@ -117,7 +118,7 @@ def ncg_update_(
     checks.integer(op, "weight_exponent", weight_exponent, MIN_EXPONENT, MAX_EXPONENT)
     rates = checks.rate_arguments(op, lr, lr_strength, momentum, weight_decay)
     phases = hidden_data, visible_data, hidden_model, visible_model
-    result: tuple[Tensor, Tensor] = torch.ops.ncg_fast.ncg_update_(
+    result: Tensor = torch.ops.ncg_fast.ncg_update_(
         *parameters, *phases, weight_exponent, n_labels, *rates
     )
     return result
@@ -139,7 +140,7 @@ def train_step_(
     weight_decay: float = 0.0,
     seed: int,
     step: int,
-) -> tuple[Tensor, Tensor]:
+) -> Tensor:
     """One mini-batch of CD-k or PCD-k with the NCG update, in place (arXiv 2209.06932).
 
     Positive phase with P(h | v), n_steps sweeps from the data or the chains, negative phase with
@@ -172,8 +173,14 @@ def train_step_(
     n_visible = parameters.visible_bias.shape[0]
     checks.integer(op, "n_rows", n_rows, 1)
     checks.states_argument(op, "visible_data", visible_data, n_visible, n_rows)
-    n_chains = n_rows if n_chains is None else checks.integer(op, "n_chains", n_chains, 1)
-    if chains is not None:
+    if chains is None:
+        rule = f"n_chains must be None or n_rows ({n_rows}) where chains is None"
+        checks.require(n_chains in (None, n_rows), op, rule, n_chains)
+        n_chains = n_rows
+    else:
+        rule, remedy = "n_chains must be given with chains", "Packed words do not tell it."
+        checks.require(n_chains is not None, op, rule, n_chains, remedy)
+        n_chains = checks.integer(op, "n_chains", n_chains, 1)
         checks.packed_argument(op, "chains", chains, n_visible, n_chains)
     checks.same_device(op, weight=parameters.weight, visible_data=visible_data, chains=chains)
     checks.integer(op, "n_steps", n_steps, 1)
@@ -181,7 +188,5 @@ def train_step_(
     checks.draw_argument(op, seed, 0, step, None, n_chains)
     rates = checks.rate_arguments(op, lr, lr_strength, momentum, weight_decay)
     batch = visible_data, chains, n_rows, n_chains, n_steps, weight_exponent, n_labels
-    result: tuple[Tensor, Tensor] = torch.ops.ncg_fast.train_step_(
-        *parameters, *batch, *rates, seed, step
-    )
+    result: Tensor = torch.ops.ncg_fast.train_step_(*parameters, *batch, *rates, seed, step)
     return result

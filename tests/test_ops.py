@@ -54,6 +54,7 @@ def raw_arguments(m: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
     betas = torch.linspace(0, 1, 4, dtype=torch.float64)
     chains = m["visible"].clone()
     batch = N, N, 2, m["exponent"], 0
+    no_momentum = None, None, None
     return {
         "pack_states": (m["rows"],),
         "unpack_states": (m["visible"], N),
@@ -65,22 +66,7 @@ def raw_arguments(m: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
         "gibbs_steps": (m["visible"], *model, *half, 2, *draw, None, m["visible"]),
         "connection_gradient": (*phases, m["weight"], m["mask"]),
         "ncg_update_": (*written, *velocities, *phases, m["exponent"], 2, *rates),
-        "train_step_": (
-            *written,
-            None,
-            None,
-            None,
-            m["visible"],
-            chains,
-            N,
-            N,
-            2,
-            m["exponent"],
-            0,
-            *rates,
-            1,
-            0,
-        ),
+        "train_step_": (*written, *no_momentum, m["visible"], chains, *batch, *rates, 1, 0),
         "free_energy": (m["visible"], m["to_hidden"], m["b"], m["c"], *half),
         "anneal": (m["visible"], *model, torch.zeros(N_VISIBLE), betas, *half, *draw),
     }

@@ -29,10 +29,7 @@ void anneal(const Anneal& op, int n_threads) {
       softplus_sums(tile, beta, after);
       for (int c = 0; c < tile.n_chains; ++c)
         parts[tile.unit / kPanel * n + tile.chain + c] = after[c] - before[c];
-      uint64_t word[kPanel];
-      draw_tile(tile, draw, word, [&](F x, int, int) { return mul(splat(beta32), x); });
-      for (int r = 0; r < tile.n_units; ++r)
-        hidden[(tile.unit + r) * words + tile.chain / kWord] = word[r];
+      draw_tile(tile, draw, hidden, words, [&](F x, int, int) { return mul(splat(beta32), x); });
     });
 #pragma omp for schedule(static)
     for (int64_t c = 0; c < n; ++c) {
@@ -47,12 +44,9 @@ void anneal(const Anneal& op, int n_threads) {
     draw.stream = kVisibleStream;
     expand_packed(hidden, n_hidden, h_in);
     for_each_tile(op.to_visible, h_in, [&](const Tile& tile) {
-      uint64_t word[kPanel];
-      draw_tile(tile, draw, word, [&](F x, int r, int) {
+      draw_tile(tile, draw, op.visible, words, [&](F x, int r, int) {
         return fma(splat(beta32), x, splat(mul(rest, op.base_bias[tile.unit + r])));
       });
-      for (int r = 0; r < tile.n_units; ++r)
-        op.visible[(tile.unit + r) * words + tile.chain / kWord] = word[r];
     });
   }
 }

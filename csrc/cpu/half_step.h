@@ -32,8 +32,8 @@ inline void philox_lanes(int64_t chain, uint32_t word1, int64_t step, uint32_t s
 #pragma GCC unroll 10
   for (int round = 0; round < 10; ++round, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u)
 #pragma GCC unroll 2
-    for (int i = 0; i < 2;
-         ++i) {  // the high halves of the 64-bit lanes hold rubbish, which wide_mul does not read
+    for (int i = 0; i < 2; ++i) {
+      // The high halves of the 64-bit lanes hold rubbish, which wide_mul does not read.
       const W p0 = wide_mul(x0[i], wide(0xD2511F53u)), p1 = wide_mul(x2[i], wide(0xCD9E8D57u));
       x0[i] = wide_xor(wide_high(p1), x1[i], wide(k0));
       x2[i] = wide_xor(wide_high(p0), x3[i], wide(k1));
@@ -69,11 +69,12 @@ inline uint32_t decide(F x, I first, const Draw& draw, int64_t unit, int64_t cha
   return on;
 }
 
-// Draws a tile's units; word[unit] gets the bits of its chains. adjust(x, lane) may change the
+// Draws a tile's units into packed [n_out][words]. adjust(x, unit of the tile, lane) may change the
 // pre-activations.
 template <class Adjust>
-inline void draw_tile(const Tile& tile, const Draw& draw, uint64_t word[kPanel], Adjust adjust) {
-  for (int r = 0; r < tile.n_units; ++r) word[r] = 0;
+inline void draw_tile(const Tile& tile, const Draw& draw, uint64_t* packed, int64_t words,
+                      Adjust adjust) {
+  uint64_t word[kPanel] = {};
   for (int l = 0; l < tile.width; l += kLanes) {
     const int64_t chain = draw.chain_offset + tile.chain + l;
     for (int pair = 0; pair < 4 && 2 * pair < tile.n_units; ++pair) {
@@ -92,26 +93,22 @@ inline void draw_tile(const Tile& tile, const Draw& draw, uint64_t word[kPanel],
     }
   }
   const uint64_t valid = tile.n_chains == kWord ? ~uint64_t{0} : (uint64_t{1} << tile.n_chains) - 1;
-  for (int r = 0; r < tile.n_units; ++r) word[r] &= valid;
+  for (int r = 0; r < tile.n_units; ++r)
+    packed[(tile.unit + r) * words + tile.chain / kWord] = word[r] & valid;
 }
 
-inline void draw_tile(const Tile& tile, const Draw& draw, uint64_t word[kPanel]) {
-  if (draw.beta == nullptr) return draw_tile(tile, draw, word, [](F x, int, int) { return x; });
+inline void draw_tile(const Tile& tile, const Draw& draw, uint64_t* packed, int64_t words) {
+  if (draw.beta == nullptr)
+    return draw_tile(tile, draw, packed, words, [](F x, int, int) { return x; });
   alignas(64) float beta[kWord] = {};
   memcpy(beta, draw.beta + tile.chain, sizeof(float) * static_cast<size_t>(tile.n_chains));
-  draw_tile(tile, draw, word, [&](F x, int, int l) { return mul(load(beta + l), x); });
+  draw_tile(tile, draw, packed, words, [&](F x, int, int l) { return mul(load(beta + l), x); });
 }
 
 // One half step inside a parallel region: packed [n_out][words] from the expanded states.
 inline void sample_tiles(const Layer& layer, const Operand& in, const Draw& draw,
                          uint64_t* packed) {
-  const int64_t words = in.words();
-  for_each_tile(layer, in, [&](const Tile& tile) {
-    uint64_t word[kPanel];
-    draw_tile(tile, draw, word);
-    for (int r = 0; r < tile.n_units; ++r)
-      packed[(tile.unit + r) * words + tile.chain / kWord] = word[r];
-  });
+  for_each_tile(layer, in, [&](const Tile& tile) { draw_tile(tile, draw, packed, in.words()); });
 }
 
 void sample(const Layer& layer, const States& states, const Draw& draw, uint64_t* packed,

@@ -7,6 +7,8 @@
 namespace ncg {
 namespace {
 
+constexpr int32_t kInfinityBits = 0x7F800000;
+
 // One thread's part of what an update reports.
 struct Tally {
   I magnitude = splat(0);  // |W| as integers: NaN > infinity > finite, so no bad weight is lost
@@ -82,23 +84,32 @@ inline void update_block(const Parameters& p, const PhaseSums& sums, const Vecto
   digits.finish();
 }
 
-inline void update_bias(float* bias, float* velocity, const float* gradient, int64_t n,
-                        const Rates& rates) {
+// Returns the bits of a bias that is NaN or infinite, else 0.
+inline int32_t update_bias(float* bias, float* velocity, const float* gradient, int64_t n,
+                           const Rates& rates) {
+  int32_t bad = 0;
   for (int64_t i = 0; i < n; ++i) {
     float direction = gradient[i];
     if (velocity != nullptr) velocity[i] = direction = fma(rates.momentum, velocity[i], direction);
     bias[i] = fma(rates.lr, direction, bias[i]);
+    const int32_t magnitude = as_bits(bias[i]) & 0x7FFFFFFF;
+    if (magnitude >= kInfinityBits && magnitude > bad) bad = magnitude;
   }
+  return bad;
 }
 
 // Inside a parallel region, after the planes were filled; every thread adds to `result`.
 inline void update_all(const Parameters& p, const PhaseSums& sums, const Rates& rates,
                        const float* visible_gradient, const float* hidden_gradient,
                        UpdateResult& result) {
+  int32_t bad = 0;
 #pragma omp single nowait
   {
-    update_bias(p.visible_bias, p.visible_velocity, visible_gradient, p.n_visible, rates);
-    update_bias(p.hidden_bias, p.hidden_velocity, hidden_gradient, p.n_hidden, rates);
+    const int32_t visible =
+        update_bias(p.visible_bias, p.visible_velocity, visible_gradient, p.n_visible, rates);
+    const int32_t hidden =
+        update_bias(p.hidden_bias, p.hidden_velocity, hidden_gradient, p.n_hidden, rates);
+    bad = visible > hidden ? visible : hidden;
   }
   const VectorRates vector_rates{splat(rates.lr),
                                  splat(rates.lr_strength),
@@ -116,7 +127,8 @@ inline void update_all(const Parameters& p, const PhaseSums& sums, const Rates& 
       update_block(p, sums, vector_rates, hb, vb, digits, tally);
 #pragma omp critical(ncg_tally)
   {
-    const float most = as_float(tally.max_bits());
+    const int32_t largest = tally.max_bits();
+    const float most = as_float(largest > bad ? largest : bad);
     if (as_bits(most) > as_bits(result.max_abs)) result.max_abs = most;
     result.switched_on += tally.on;
     result.switched_off += tally.off;

@@ -36,11 +36,8 @@ UpdateResult train_step(const TrainStep& op, int n_threads) {
     expand(op.visible_data, data_in);
     for_each_tile(to_hidden, data_in, [&](const Tile& tile) {
       store_levels(tile, sums.hidden_data);
-      if (persistent) return;
-      uint64_t word[kPanel];  // CD: the first half step has the same pre-activations
-      draw_tile(tile, draw, word);
-      for (int r = 0; r < tile.n_units; ++r)
-        hidden[(tile.unit + r) * words + tile.chain / kWord] = word[r];
+      // CD: the first half step has the same pre-activations.
+      if (!persistent) draw_tile(tile, draw, hidden, words);
     });
     for (int64_t t = 0; t < op.n_steps; ++t) {
       draw.step = op.step + t;

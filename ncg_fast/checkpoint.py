@@ -1,0 +1,248 @@
+"""Files of a machine and of a training run: safetensors, replaced whole or not at all.
+
+A file holds the tensors of ``RBM.state_dict`` and, in its metadata under "ncg_fast", JSON: the
+format, the version of the package, the machine's sizes, and the settings of a training run. The
+tensors of a run (momentum, persistent chains, the history as JSON) bear the prefix "training.".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+import ncg_fast
+from ncg_fast import checks
+from ncg_fast.rbm import RBM
+
+StrPath = str | os.PathLike[str]
+
+CHECKPOINT_NAME = "checkpoint.safetensors"
+_KEY, _FORMAT, _PREFIX, _HISTORY = "ncg_fast", 1, "training.", "history"
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """What a training run needs, besides the machine, to go on with the same bits.
+
+    Attributes:
+        settings: what must stay the same when the run goes on; JSON values.
+        history: one record per complete epoch; JSON values.
+        tensors: momentum buffers and packed persistent chains, by name.
+    """
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+
+
+def save(rbm: RBM, path: StrPath) -> None:
+    """Writes a machine: parameters, strengths, mask, and the state of its random numbers.
+
+    Args:
+        rbm: the machine.
+        path: the file; its folder must exist. A file already there is replaced in one step.
+
+    Raises:
+        ValueError: rbm is no RBM.
+        OSError: the file cannot be written, or the disk is full; a file already there is unchanged.
+
+    Note:
+        Memory: a second copy of the machine while writing.
+
+    Example:
+        >>> save(RBM(6, 4, seed=0), "model.safetensors")  # doctest: +SKIP
+        >>> load("model.safetensors")  # doctest: +SKIP
+        RBM(6, 4, density=1.000, connections=learned)
+    """
+    _check_machine("save", rbm)
+    _write("save", path, _contents(rbm, None))
+
+
+def load(path: StrPath) -> RBM:
+    """Reads a machine that ``save`` or ``fit`` wrote; it goes on with the same draws.
+
+    Args:
+        path: the file.
+
+    Returns:
+        the machine, on the CPU.
+
+    Raises:
+        ValueError: the file is missing, cut off, or of another program.
+    """
+    return _read("load", path)[0]
+
+
+def save_checkpoint(path: StrPath, rbm: RBM, training_state: TrainingState) -> None:
+    """Writes a machine with the state of its training run.
+
+    Args:
+        path: the file; its folder must exist. A file already there is replaced in one step.
+        rbm: the machine.
+        training_state: the rest of the run.
+
+    Raises:
+        ValueError: rbm is no RBM.
+        OSError: the file cannot be written, or the disk is full; a file already there is unchanged.
+    """
+    _check_machine("save_checkpoint", rbm)
+    _write("save_checkpoint", path, _contents(rbm, training_state))
+
+
+def load_checkpoint(path: StrPath) -> tuple[RBM, TrainingState]:
+    """Reads what ``save_checkpoint`` wrote.
+
+    Args:
+        path: the file.
+
+    Returns:
+        (machine on the CPU, state of the run).
+
+    Raises:
+        ValueError: the file is missing, cut off, of another program, or holds no training run.
+    """
+    op = "load_checkpoint"
+    rbm, training_state = _read(op, path)
+    if training_state is None:
+        rule, remedy = f"{path} must hold a training run", "Use load."
+        checks.require(False, op, rule, "a machine alone", remedy)
+        raise AssertionError  # unreachable
+    return rbm, training_state
+
+
+def prepare_folder(op: str, folder: StrPath) -> Path:
+    """The checkpoint's path in a folder, which is made, and freed of what a killed run left.
+
+    Raises:
+        OSError: the folder cannot be made or written.
+    """
+    path = Path(folder) / CHECKPOINT_NAME
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{CHECKPOINT_NAME}.*.tmp"):
+            left.unlink()
+        probe = _temporary(path)
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{op}: checkpoint_dir must be a folder that can be written, got {folder} "
+            f"({error.strerror}). Pass another folder.",
+        ) from error
+    return path
+
+
+def _check_machine(op: str, rbm: Any) -> None:
+    checks.require(isinstance(rbm, RBM), op, "rbm must be an ncg_fast.RBM", type(rbm).__name__)
+
+
+def _contents(rbm: RBM, training_state: TrainingState | None) -> bytes:
+    tensors = dict(rbm.state_dict())
+    training = None  # the header of a safetensors file is small: no history in it
+    if training_state is not None:
+        training = training_state.settings
+        history = bytearray(json.dumps(training_state.history).encode())
+        own = training_state.tensors | {_HISTORY: torch.frombuffer(history, dtype=torch.uint8)}
+        tensors |= {_PREFIX + name: value for name, value in own.items()}
+    note = {
+        "format": _FORMAT,
+        "version": ncg_fast.__version__,
+        "model": {
+            "n_visible": rbm.n_visible,
+            "n_hidden": rbm.n_hidden,
+            "n_labels": rbm.n_labels,
+            "learn_connections": rbm.connection_strength is not None,
+        },
+        "training": training,
+    }
+    stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    return safetensors.torch.save(stored, metadata={_KEY: json.dumps(note)})
+
+
+def _temporary(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+
+
+def _write(op: str, path: StrPath, contents: bytes) -> None:
+    """Writes a file whole: beside its place, down to the disk, then renamed."""
+    target = Path(os.path.realpath(path))
+    temporary = _temporary(target)
+    try:
+        try:
+            with open(temporary, "xb") as file:
+                file.write(contents)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{op}: {path} must be writable, got {error.strerror}. "
+            "Free space or choose another path; a file already there is unchanged.",
+        ) from error
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Brings a new name in the folder down to the disk, where the file system can."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _read(op: str, path: StrPath) -> tuple[RBM, TrainingState | None]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            note = json.loads((file.metadata() or {}).get(_KEY, "null"))
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+        if note is None:
+            raise ValueError("a safetensors file of another program")
+        if note["format"] != _FORMAT:
+            raise ValueError(f"format {note['format']}, where this version reads {_FORMAT}")
+        return _machine(note["model"], tensors), _training_state(note["training"], tensors)
+    except (KeyError, OSError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
+        missing = isinstance(error, KeyError)
+        reason = f"a file without {error}" if missing else str(error).splitlines()[0].rstrip(".:")
+        rule = f"{path} must be a checkpoint of ncg_fast"
+        remedy = "Pass a file that save or fit wrote."
+        raise ValueError(f"{op}: {rule}, got {reason}. {remedy}") from error
+
+
+def _machine(model: dict[str, Any], tensors: dict[str, Tensor]) -> RBM:
+    rbm = RBM(
+        model["n_visible"],
+        model["n_hidden"],
+        n_labels=model["n_labels"],
+        mask=tensors["mask"],
+        learn_connections=model["learn_connections"],
+    )
+    rbm.load_state_dict({name: tensors[name] for name in rbm.state_dict()})
+    return rbm
+
+
+def _training_state(
+    settings: dict[str, Any] | None, tensors: dict[str, Tensor]
+) -> TrainingState | None:
+    if settings is None:
+        return None
+    own = {name: value for name, value in tensors.items() if name.startswith(_PREFIX)}
+    named = {name.removeprefix(_PREFIX): value for name, value in own.items()}
+    return TrainingState(settings, json.loads(named.pop(_HISTORY).numpy().tobytes()), named)

@@ -1,0 +1,106 @@
+"""The digits of a machine's weights, made anew when a tensor they come from has changed."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+from torch import Tensor
+
+from ncg_fast import checks, ops
+from ncg_fast.numerics import next_exponent
+
+if TYPE_CHECKING:
+    from ncg_fast.rbm import RBM
+
+TRAINING_DIGITS = 2  # 16-bit weights: chains and learning
+EVALUATION_DIGITS = 3  # 24-bit weights: means and energies
+
+
+class Digits(NamedTuple):
+    """Digits of W∘A in both directions."""
+
+    to_hidden: Tensor
+    to_visible: Tensor
+
+
+class Stamp(NamedTuple):
+    """Which tensors, and in which version; holding them keeps later ones from their addresses."""
+
+    tensors: tuple[Tensor, ...]
+    versions: tuple[int, ...]
+
+    @classmethod
+    def of(cls, rbm: RBM) -> Stamp:
+        """The tensors that digits depend on, as they are now."""
+        watched = _watched(rbm)
+        return cls(tuple(t.detach() for t in watched), tuple(t._version for t in watched))
+
+    def holds(self, rbm: RBM) -> bool:
+        """Whether none of them has been replaced or changed since."""
+        return all(
+            now.data_ptr() == then.data_ptr() and now._version == version
+            for now, then, version in zip(_watched(rbm), *self, strict=True)
+        )
+
+
+class DigitCache:
+    """Digits for each number of digits asked for, and the exponent of the weights' range.
+
+    The exponent is a function of max |W|, with hysteresis from one training step to the next
+    (``numerics.next_exponent``), so it is part of a machine's state; any other change of the
+    weights starts it afresh, whether or not the machine was looked at in between.
+    """
+
+    def __init__(self) -> None:
+        self._exponent: int | None = None
+        self._stamp: Stamp | None = None
+        self._kept: dict[int, Digits] = {}
+
+    def exponent(self, rbm: RBM) -> int | None:
+        """The exponent that goes with the machine's present weights; None: not yet known."""
+        return self._exponent if self._stamp and self._stamp.holds(rbm) else None
+
+    def restore(self, rbm: RBM, exponent: int | None) -> None:
+        """Takes a stored exponent for the machine's present weights."""
+        self._exponent, self._stamp = exponent, None if exponent is None else Stamp.of(rbm)
+        self._kept.clear()
+
+    def get(self, rbm: RBM, n_digits: int) -> tuple[Digits, int]:
+        """Digits of the machine's present weights and mask, and their exponent.
+
+        Raises:
+            ValueError: NaN or inf in weights or biases.
+        """
+        exponent = self.exponent(rbm)
+        if exponent is None or not self._kept:
+            weight = rbm.weight.detach()
+            biases = {"visible_bias": rbm.visible_bias, "hidden_bias": rbm.hidden_bias}
+            checks.finite("RBM", weight=weight, **biases)
+            exponent = next_exponent(exponent, float(weight.abs().max()))
+            self.restore(rbm, exponent)
+        if n_digits not in self._kept:
+            packed = ops.pack_weights(rbm.weight, rbm.mask, n_digits, exponent)
+            self._kept[n_digits] = Digits(*packed)
+        return self._kept[n_digits], exponent
+
+    def adopt(self, rbm: RBM, written: Digits, exponent: int, max_abs: float) -> None:
+        """Keeps the training digits an update wrote, unless max |W| asks for another exponent.
+
+        Raises:
+            FloatingPointError: a parameter became NaN or infinite.
+        """
+        if not math.isfinite(max_abs):
+            self.restore(rbm, None)
+            raise FloatingPointError(
+                f"RBM.train_step_: parameters must stay finite, got max |W| = {max_abs:g}. "
+                "Lower lr, and reload the last good state."
+            )
+        following = next_exponent(exponent, max_abs)
+        self.restore(rbm, following)
+        if following == exponent:
+            self._kept[TRAINING_DIGITS] = written
+
+
+def _watched(rbm: RBM) -> tuple[Tensor, ...]:
+    return rbm.weight, rbm.mask, rbm.visible_bias, rbm.hidden_bias

@@ -1,0 +1,149 @@
+"""A machine in training: its rows, its momentum and chains, its records, its checkpoint."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ncg_fast import checkpoint, learning, ops
+from ncg_fast.checkpoint import TrainingState
+from ncg_fast.history import EpochRecord, History, measure
+from ncg_fast.numerics import to_levels
+from ncg_fast.rbm import RBM
+
+_ORDER_STREAM = 4  # of a seed's numpy streams, the one that orders rows
+_VELOCITIES = "weight_velocity", "visible_velocity", "hidden_velocity"
+
+
+class Snapshot(NamedTuple):
+    """Copies of all that a step changes, after n_epochs complete epochs."""
+
+    n_epochs: int
+    machine: dict[str, Tensor]
+    tensors: dict[str, Tensor]
+
+
+class TrainingRun:
+    """One call of ``fit``.
+
+    Args:
+        rbm: the machine.
+        rows: (n, n_visible), uint8 of 0 and 1, or float32 in [0, 1].
+        held_out: (any, n_visible), as rows, or None.
+        settings: the machine's sizes, and the checked arguments that fix what a step does.
+        target: the checkpoint's path, or None.
+
+    Attributes:
+        history: records of the complete epochs.
+        tensors: momentum buffers and packed persistent chains, by name.
+        n_steps_done: mini-batch steps, those of an unfinished epoch included.
+        n_saved: epochs in the checkpoint at target; None: nothing is there.
+    """
+
+    def __init__(
+        self,
+        rbm: RBM,
+        rows: Tensor,
+        held_out: Tensor | None,
+        settings: dict[str, Any],
+        target: Path | None,
+    ) -> None:
+        self.rbm, self.rows, self.held_out = rbm, rows, held_out
+        self.settings, self.target = settings, target
+        self.history, self.tensors = History(), dict[str, Tensor]()
+        self.n_steps_done = 0
+        self.n_saved: int | None = None
+        self.n_batches = -(-len(rows) // settings["batch_size"])
+
+    def start(self, seed: int | None) -> None:
+        """Begins anew; where a seed is given, so do the machine's draws."""
+        rbm = self.rbm
+        if seed is not None:
+            rbm.manual_seed(seed)
+        if self.settings["momentum"]:
+            parameters = rbm.weight, rbm.visible_bias, rbm.hidden_bias
+            zeros = (torch.zeros_like(parameter.detach()) for parameter in parameters)
+            self.tensors = dict(zip(_VELOCITIES, zeros, strict=True))
+        if self.settings["n_chains"] is not None:
+            shape = self.settings["n_chains"], rbm.n_hidden
+            off = torch.zeros(shape, dtype=torch.uint8, device=rbm.weight.device)
+            self.tensors["chains"] = ops.pack_states(rbm.sample_visible(off))
+
+    def resume(self, saved: RBM, state: TrainingState, source: Path) -> None:
+        """Goes on from a checkpoint."""
+        device = self.rbm.weight.device
+        self.tensors = {name: value.to(device) for name, value in state.tensors.items()}
+        self.history.records = [EpochRecord(**record) for record in state.history]
+        self.n_steps_done = len(self.history) * self.n_batches
+        self.n_saved = len(self.history) if source == self.target else None
+        self.rbm.load_state_dict(saved.state_dict())
+
+    def snapshot(self) -> Snapshot:
+        """Copies what a step changes."""
+        machine = {name: value.clone() for name, value in self.rbm.state_dict().items()}
+        tensors = {name: value.clone() for name, value in self.tensors.items()}
+        return Snapshot(len(self.history), machine, tensors)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Goes back to a snapshot."""
+        self.rbm.load_state_dict(snapshot.machine)
+        for name, value in snapshot.tensors.items():
+            self.tensors[name].copy_(value)
+
+    def save(self) -> None:
+        """Writes the checkpoint, where one was asked for and the one there is older."""
+        if self.target is not None and self.n_saved != len(self.history):
+            state = TrainingState(self.settings, self.history.to_dicts(), self.tensors)
+            checkpoint.save_checkpoint(self.target, self.rbm, state)
+            self.n_saved = len(self.history)
+
+    def batches(self, epoch: int) -> Iterator[tuple[Tensor, int]]:
+        """The mini-batches of an epoch, encoded, and their numbers of rows."""
+        n, size = len(self.rows), self.settings["batch_size"]
+        order = None
+        if self.settings["shuffle"]:
+            generator = np.random.default_rng([self.settings["seed"], _ORDER_STREAM, epoch])
+            order = torch.from_numpy(generator.permutation(n)).to(self.rows.device)
+        for start in range(0, n, size):
+            part = slice(start, start + size)
+            rows = self.rows[part] if order is None else self.rows[order[part]]
+            binary = rows.dtype == torch.uint8
+            yield ops.pack_states(rows) if binary else to_levels(rows), len(rows)
+
+    def _velocities(self) -> tuple[Tensor, Tensor, Tensor] | None:
+        if not self.settings["momentum"]:
+            return None
+        weight, visible, hidden = (self.tensors[name] for name in _VELOCITIES)
+        return weight, visible, hidden
+
+    def epoch(self, bar: Any, *, with_nll: bool) -> EpochRecord:
+        """Passes once over the rows, and measures."""
+        started, epoch, given = time.perf_counter(), len(self.history) + 1, self.settings
+        names = "n_chains", "lr", "lr_strength", "momentum", "weight_decay"
+        options = {name: given[name] for name in names}
+        options |= {"velocities": self._velocities(), "chains": self.tensors.get("chains")}
+        n_on = n_off = 0
+        checked, static = True, given["rule"] == "static"
+        for rows, n_rows in self.batches(epoch):
+            batch = rows, n_rows, given["n_steps"]
+            on, off = learning.train_rows_(
+                self.rbm, *batch, static=static, checked=checked, **options
+            )
+            checked = False  # within an epoch nobody else touches the machine
+            n_on, n_off, self.n_steps_done = n_on + on, n_off + off, self.n_steps_done + 1
+            bar.update()
+        return measure(
+            self.rbm,
+            self.rows,
+            self.held_out,
+            epoch=epoch,
+            switched=(n_on, n_off),
+            seconds=time.perf_counter() - started,
+            with_nll=with_nll,
+        )

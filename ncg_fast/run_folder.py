@@ -1,0 +1,216 @@
+"""The folder of a training run: what ``ncg-fast train`` writes and the other commands read.
+
+config.json               the options, and what the data set says: see ``Config``
+metrics.jsonl             one record a line, an epoch each
+checkpoint.safetensors    what continues the run bit for bit
+model.safetensors         the trained machine
+figures/                  filters, samples, curves, degrees, connectivity
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from ncg_fast import checkpoint
+from ncg_fast.rbm import RBM
+
+CONFIG_NAME, METRICS_NAME, MODEL_NAME = "config.json", "metrics.jsonl", "model.safetensors"
+_FREE = "epochs", "nll_every", "checkpoint_every"  # may change when a run goes on
+
+
+@dataclass(frozen=True)
+class Config:
+    """Options of a training run, in the words of ``ncg-fast train --help``, and their defaults.
+
+    Attributes:
+        image_shape: (rows, cols) of the data set's images, or None.
+        classes: the source's number of each label unit's class, or None without label units.
+    """
+
+    data: str = "digits"
+    binarize: Literal["stochastic", "threshold", "none"] = "stochastic"
+    labels: bool = False
+    hidden: int = 128
+    pattern: str = "random"
+    density: float = 0.5
+    weight_init: str = "uniform"
+    weight_scale: float = 0.1
+    steps: int = 10
+    persistent: bool = False
+    chains: int | None = None
+    batch_size: int = 50
+    lr: float = 0.1
+    lr_strength: float | None = None
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    rule: str = "ncg"
+    epochs: int = 100
+    seed: int = 0
+    nll_every: int | None = None
+    checkpoint_every: int = 1
+    image_shape: tuple[int, int] | None = None
+    classes: tuple[int, ...] | None = None
+
+    @property
+    def nll_interval(self) -> int:
+        """Epochs between estimates of the NLL, 0: none; grey rows have none."""
+        if self.binarize == "none":
+            return 0
+        return max(1, self.epochs // 5) if self.nll_every is None else self.nll_every
+
+
+OPTIONS = tuple(field.name for field in fields(Config))
+
+
+def create(output: str | None, data_name: str) -> Path:
+    """Makes a new run folder: output, or runs/DATA-N with the first free N.
+
+    Raises:
+        ValueError: output is not empty.
+        OSError: the folder cannot be made.
+    """
+    if output is not None:
+        check_free(output)
+        Path(output).mkdir(parents=True, exist_ok=True)
+        return Path(output)
+    number = 1
+    while True:
+        folder = Path("runs", f"{data_name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
+
+
+def check_free(output: str) -> None:
+    """Raises ValueError where output is a file, or a folder that is not empty."""
+    folder = Path(output)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        rule = f"--output must be a new or empty folder, got {output}, which is not"
+        raise ValueError(f"{rule}. Choose another, or go on with that run: --resume.")
+
+
+def resumed(output: str | None, given: Mapping[str, Any]) -> Config:
+    """The options of a run to go on with.
+
+    Args:
+        output: the run folder.
+        given: options of the command line; only epochs and how often to measure may differ.
+
+    Raises:
+        ValueError: no run in that folder, or an option that differs from the run's.
+    """
+    if output is None:
+        raise ValueError("--resume needs --output, got none. Name the run folder.")
+    config = read_config(Path(output))
+    for name, value in given.items():
+        if name not in _FREE and value != getattr(config, name):
+            option = "--" + name.replace("_", "-")
+            rule = f"{option} must stay {getattr(config, name)} with --resume"
+            raise ValueError(f"{rule}, got {value}. Leave it out, or start a new run.")
+    return replace(config, **given)
+
+
+def discard(folder: Path) -> None:
+    """Frees a folder in which nothing was trained; what others put there stays."""
+    for name in (CONFIG_NAME, METRICS_NAME):
+        (folder / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def write_config(folder: Path, config: Config) -> None:
+    """Writes config.json, whole or not at all."""
+    _replace_text(folder / CONFIG_NAME, json.dumps(asdict(config), indent=2) + "\n")
+
+
+def read_config(folder: Path) -> Config:
+    """Reads config.json.
+
+    Raises:
+        ValueError: it is missing, or not one of ``ncg-fast train``.
+    """
+    path, remedy = folder / CONFIG_NAME, "Name a folder that ncg-fast train made."
+    try:
+        values: dict[str, Any] = json.loads(path.read_text())
+        if not isinstance(values, dict) or values.keys() - set(OPTIONS):
+            raise ValueError("other keys than the options of ncg-fast train")
+        for name, value in values.items():
+            if not _fits(name, value):
+                raise ValueError(f"{name} = {value!r}")
+    except FileNotFoundError as error:
+        raise ValueError(f"run folder must hold {CONFIG_NAME}, got {folder}. {remedy}") from error
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} must be sound, got {error}. {remedy}") from error
+    values |= {k: tuple(value) for k, value in values.items() if isinstance(value, list)}
+    return Config(**values)
+
+
+def _fits(name: str, value: Any) -> bool:
+    """Whether a value of config.json has the type of its option."""
+    if name in ("image_shape", "classes"):
+        return value is None or (isinstance(value, list) and all(type(v) is int for v in value))
+    default = getattr(Config, name)
+    if default is None:
+        return value is None or type(value) in (int, float)
+    return type(value) is type(default) or (type(default) is float and type(value) is int)
+
+
+def write_records(folder: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Writes metrics.jsonl anew."""
+    _replace_text(folder / METRICS_NAME, "".join(json.dumps(dict(r)) + "\n" for r in records))
+
+
+def append_record(folder: Path, record: Mapping[str, Any]) -> None:
+    """Adds a line to metrics.jsonl; it is in the file when this returns."""
+    with (folder / METRICS_NAME).open("a") as file:
+        file.write(json.dumps(dict(record)) + "\n")
+
+
+def read_records(folder: Path) -> list[dict[str, Any]]:
+    """The records of metrics.jsonl; none where it is missing.
+
+    Raises:
+        ValueError: a line is damaged.
+    """
+    path = folder / METRICS_NAME
+    if not path.exists():
+        return []
+    try:
+        return [json.loads(line) for line in path.read_text().splitlines()]
+    except ValueError as error:
+        rule = f"{path} must hold one JSON record a line"
+        raise ValueError(f"{rule}, got {error}. Remove the damaged line.") from error
+
+
+def open_model(path: str) -> tuple[RBM, Path, Config | None]:
+    """The machine of a run folder, or of a file; the folder; its options where it has config.json.
+
+    Raises:
+        ValueError: no machine there, or a damaged or foreign file.
+    """
+    file = Path(path)
+    if file.is_dir():
+        names = MODEL_NAME, checkpoint.CHECKPOINT_NAME
+        found = [file / name for name in names if (file / name).exists()]
+        if not found:
+            rule = f"run folder must hold {' or '.join(names)}, got {path}"
+            raise ValueError(f"{rule}. Train first: ncg-fast train --output {path}.")
+        file = found[0]
+    folder = file.parent
+    config = read_config(folder) if (folder / CONFIG_NAME).exists() else None
+    return checkpoint.load(file), folder, config
+
+
+def _replace_text(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text)
+    os.replace(temporary, path)

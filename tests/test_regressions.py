@@ -1,0 +1,80 @@
+"""Faults found while testing, each with what showed it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from ncg_fast import RBM, ops
+
+
+def scale_weights(rbm, factor):
+    with torch.no_grad():
+        rbm.weight.mul_(factor)
+
+
+def test_evaluating_between_two_edits_does_not_change_training():
+    """The exponent of the training digits depended on whether anyone looked at the machine."""
+    trained = []
+    for look in (False, True):
+        rbm = RBM(7, 5, seed=0)
+        rbm.sample(1, 1)
+        scale_weights(rbm, 4.0)
+        if look:
+            rbm.free_energy(torch.zeros(1, 7))
+        scale_weights(rbm, 3 / 8)
+        rows = torch.arange(140).view(20, 7) % 3 == 0
+        for _ in range(10):
+            rbm.train_step_(rows, 5, lr=0.1)
+        trained.append(rbm)
+    assert torch.equal(trained[0].weight, trained[1].weight)
+    assert torch.equal(trained[0].get_extra_state(), trained[1].get_extra_state())
+
+
+@pytest.mark.parametrize("name", ["weight", "mask"])
+def test_a_new_tensor_at_an_old_address_is_seen(name):
+    """Digits were kept for a tensor whose memory and version number a later one had taken over."""
+    rbm = RBM(61, 67, learn_connections=False)
+
+    def put(value):
+        if name == "mask":
+            rbm.mask = torch.full((67, 61), bool(value % 2))
+        else:
+            rbm.weight = torch.nn.Parameter(torch.full((67, 61), value / 30))
+
+    for value in range(20):
+        put(value)
+        rbm.sample(1, 1)
+        put(0)
+        put(value + 1)
+        to_hidden, _, exponent = rbm._to_hidden(2)
+        fresh, _ = ops.pack_weights(rbm.weight, rbm.mask, 2, exponent)
+        assert torch.equal(to_hidden, fresh)
+
+
+@pytest.mark.parametrize("n_chains", [20, 64, 5000])
+def test_cd_takes_no_other_number_of_chains(n_chains):
+    """Beyond the rows' words the kernels read memory that is not theirs."""
+    rbm = RBM(7, 5)
+    with pytest.raises(ValueError, match="train_step_: n_chains must be"):
+        rbm.train_step_(torch.zeros(50, 7), 1, lr=0.1, n_chains=n_chains)
+
+
+def test_persistent_chains_need_their_number():
+    """Without it the number of rows was taken, and further chains in the last word were erased."""
+    rbm = RBM(7, 5)
+    chains = ops.pack_states(torch.ones(60, 7, dtype=torch.uint8))
+    with pytest.raises(ValueError, match="train_step_: n_chains must be"):
+        rbm.train_step_(torch.zeros(50, 7), 1, lr=0.1, chains=chains)
+
+
+@pytest.mark.parametrize(
+    "betas",
+    [[0.2, 1.0], [0.0, 0.5], [0.0, 1.0, 0.5, 1.0], [0.0, float("nan"), 1.0], [0.0], []],
+)
+def test_anneal_refuses_a_ladder_that_is_none(betas):
+    """Its log-weights were then those of another quantity."""
+    model, visible = RBM(7, 5)._model(2), ops.pack_states(torch.zeros(50, 7, dtype=torch.uint8))
+    ladder = torch.tensor(betas, dtype=torch.float64)
+    with pytest.raises(ValueError, match="anneal: betas must"):
+        ops.anneal(visible, *model[:4], torch.zeros(7), ladder, model[4], 50, seed=0)
