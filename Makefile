@@ -12,10 +12,10 @@ help:  ## list the targets
 setup: .venv/installed  ## create .venv, compile csrc, install the package into it (editable)
 
 demo: setup  ## train the default model on the digits that come with scikit-learn
-	$(BIN)/ncg-fast train --data digits --output runs/demo
+	$(BIN)/ncg-fast train --data digits
 
 test: setup  ## run the tests
-	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest
+	$(BIN)/python -m pytest
 
 lint: .venv/lint-installed  ## check style, types and format, changing nothing
 	$(BIN)/ruff check .

@@ -23,6 +23,7 @@ CPU_FLAGS = {
     "csrc/bindings_cpu.cpp": f"-I{shlex.quote(pybind11.get_include())}",
     "csrc/cpu/dispatch.cpp": "-DNCG_FAST_X86=1" if IS_X86 else "",
     "csrc/cpu/scratch.cpp": "",
+    "csrc/cpu/barrier.cpp": "",
     "csrc/cpu/base.cpp": "",
 }
 if IS_X86:

@@ -344,28 +344,41 @@ class RBM(nn.Module):
         self._gibbs_step += n_steps
         return states.decode(last, n, like=visible), states.decode(hidden, n, like=visible)
 
-    def sample(self, n: int, n_steps: int = 1000, *, clamp: Tensor | None = None) -> Tensor:
-        """Draws visible states by n_steps sweeps from independent units, P(v_j = 1) = sigmoid(b_j).
+    def sample(
+        self,
+        n: int,
+        n_steps: int = 1000,
+        *,
+        clamp: Tensor | None = None,
+        start: Tensor | None = None,
+    ) -> Tensor:
+        """Draws visible states by n_steps sweeps from a start.
 
         Args:
             n: number of chains, at least 1.
-            n_steps: sweeps, at least 1; samples are exact only as n_steps grows.
+            n_steps: sweeps, at least 1; samples are exact only as n_steps grows, and a machine with
+                separate modes needs very many: start from data where that matters.
             clamp: as in ``gibbs_steps``: conditional samples.
+            start: (n, n_visible), as in ``forward``; None: independent units, sigmoid(b_j).
 
         Returns:
             0/1 states, uint8 (n, n_visible).
 
         Raises:
-            ValueError: a wrong n, n_steps or clamp, NaN or inf in the parameters.
+            ValueError: a wrong n, n_steps, clamp or start, NaN or inf in the parameters.
 
         Example:
             >>> RBM(6, 4).sample(3, n_steps=10).shape
             torch.Size([3, 6])
         """
-        checks.integer("RBM.sample", "n", n, 1, 2**32 - 1)
-        checks.integer("RBM.sample", "n_steps", n_steps, 1)
-        start = self.sample_visible(torch.zeros(n, self.n_hidden, dtype=torch.uint8))
-        return self.gibbs_steps(start, n_steps, clamp=clamp)[0]
+        op = "RBM.sample"
+        checks.integer(op, "n", n, 1, 2**32 - 1)
+        checks.integer(op, "n_steps", n_steps, 1)
+        if start is None:
+            start = self.sample_visible(torch.zeros(n, self.n_hidden, dtype=torch.uint8))
+        _, n_rows = states.encode(op, "start", start, self.n_visible)
+        checks.require(n_rows == n, op, f"start must have n = {n} rows", n_rows)
+        return self.gibbs_steps(start, n_steps, clamp=clamp)[0].to(torch.uint8)
 
     # --- learning: learning.py ---
 

@@ -76,10 +76,19 @@ class TrainingRun:
             self.tensors["chains"] = ops.pack_states(rbm.sample_visible(off))
 
     def resume(self, saved: RBM, state: TrainingState, source: Path) -> None:
-        """Goes on from a checkpoint."""
+        """Goes on from a checkpoint.
+
+        Raises:
+            ValueError: its records are not those of this version.
+        """
+        try:
+            records = [EpochRecord(**record) for record in state.history]
+        except TypeError as error:
+            rule, remedy = f"{source} must hold records of this version", "Start a new run."
+            raise ValueError(f"fit: {rule}, got {error}. {remedy}") from error
         device = self.rbm.weight.device
         self.tensors = {name: value.to(device) for name, value in state.tensors.items()}
-        self.history.records = [EpochRecord(**record) for record in state.history]
+        self.history.records = records
         self.n_steps_done = len(self.history) * self.n_batches
         self.n_saved = len(self.history) if source == self.target else None
         self.rbm.load_state_dict(saved.state_dict())

@@ -41,6 +41,7 @@ class Config:
     density: float = 0.5
     weight_init: str = "uniform"
     weight_scale: float = 0.1
+    visible_bias: Literal["data", "zero"] = "data"
     steps: int = 10
     persistent: bool = False
     chains: int | None = None
@@ -62,7 +63,7 @@ class Config:
         """Epochs between estimates of the NLL, 0: none; grey rows have none."""
         if self.binarize == "none":
             return 0
-        return max(1, self.epochs // 5) if self.nll_every is None else self.nll_every
+        return max(1, self.epochs // 4) if self.nll_every is None else self.nll_every
 
 
 OPTIONS = tuple(field.name for field in fields(Config))

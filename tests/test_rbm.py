@@ -112,6 +112,15 @@ def test_a_chain_does_not_depend_on_its_neighbours(v: torch.Tensor) -> None:
     assert torch.equal(a.gibbs_steps(v, 3)[0][:4], b.gibbs_steps(v[:4], 3)[0])
 
 
+def test_samples_start_where_they_are_told(v: torch.Tensor) -> None:
+    a, b = (RBM(N_VISIBLE, N_HIDDEN, seed=5) for _ in range(2))
+    samples = a.sample(N, n_steps=2, start=v)
+    assert samples.dtype == torch.uint8
+    assert torch.equal(samples.bool(), b.gibbs_steps(v, 2)[0])
+    with pytest.raises(ValueError, match=r"RBM\.sample: start must have n = 3 rows, got 9\."):
+        a.sample(3, n_steps=2, start=v)
+
+
 def test_clamp_holds_units_and_leaves_others(rbm: RBM) -> None:
     clamp = torch.full((N_VISIBLE,), float("nan"))
     clamp[2], clamp[5] = 1.0, 0.0

@@ -15,40 +15,40 @@ void anneal(const Anneal& op, int n_threads) {
   uint64_t* hidden = scratch<uint64_t>(n_hidden * words);
   double* parts = scratch<double>(panels * n);
   for (int64_t c = 0; c < n; ++c) op.log_weights[c] = 0;
-#pragma omp parallel num_threads(half_step_threads(op.to_hidden, n, n_threads))
-  for (int64_t t = 1; t < op.n_betas; ++t) {
-    const double last = op.betas[t - 1], beta = op.betas[t];
-    const float beta32 = static_cast<float>(beta), rest = add(1.f, -beta32);
-    Draw draw = op.draw;
-    draw.step += t;
-    draw.stream = kHiddenStream;
-    expand_packed(op.visible, n_visible, v_in);
-    for_each_tile(op.to_hidden, v_in, [&](const Tile& tile) {
-      double before[kWord], after[kWord];
-      softplus_sums(tile, last, before);
-      softplus_sums(tile, beta, after);
-      for (int c = 0; c < tile.n_chains; ++c)
-        parts[tile.unit / kPanel * n + tile.chain + c] = after[c] - before[c];
-      draw_tile(tile, draw, hidden, words, [&](F x, int, int) { return mul(splat(beta32), x); });
-    });
-#pragma omp for schedule(static)
-    for (int64_t c = 0; c < n; ++c) {
-      double lift = 0;
-      for (int64_t j = 0; j < n_visible; ++j)
-        lift += (static_cast<double>(op.to_visible.bias[j]) - op.base_bias[j]) *
-                state_of(visible, c, j);
-      double gain = (beta - last) * lift;
-      for (int64_t panel = 0; panel < panels; ++panel) gain += parts[panel * n + c];
-      op.log_weights[c] += gain;
-    }
-    draw.stream = kVisibleStream;
-    expand_packed(hidden, n_hidden, h_in);
-    for_each_tile(op.to_visible, h_in, [&](const Tile& tile) {
-      draw_tile(tile, draw, op.visible, words, [&](F x, int r, int) {
-        return fma(splat(beta32), x, splat(mul(rest, op.base_bias[tile.unit + r])));
+  run_team(half_step_threads(op.to_hidden, n, n_threads), [&](const Worker& me) {
+    for (int64_t t = 1; t < op.n_betas; ++t) {
+      const double last = op.betas[t - 1], beta = op.betas[t];
+      const float beta32 = static_cast<float>(beta), rest = add(1.f, -beta32);
+      Draw draw = op.draw;
+      draw.step += t;
+      draw.stream = kHiddenStream;
+      expand_packed(me, op.visible, n_visible, v_in);
+      for_each_tile(me, op.to_hidden, v_in, [&](const Tile& tile) {
+        double before[kWord], after[kWord];
+        softplus_sums(tile, last, before);
+        softplus_sums(tile, beta, after);
+        for (int c = 0; c < tile.n_chains; ++c)
+          parts[tile.unit / kPanel * n + tile.chain + c] = after[c] - before[c];
+        draw_tile(tile, draw, hidden, words, [&](F x, int, int) { return mul(splat(beta32), x); });
       });
-    });
-  }
+      me.share(n, [&](int64_t c) {
+        double lift = 0;
+        for (int64_t j = 0; j < n_visible; ++j)
+          lift += (static_cast<double>(op.to_visible.bias[j]) - op.base_bias[j]) *
+                  state_of(visible, c, j);
+        double gain = (beta - last) * lift;
+        for (int64_t panel = 0; panel < panels; ++panel) gain += parts[panel * n + c];
+        op.log_weights[c] += gain;
+      });
+      draw.stream = kVisibleStream;
+      expand_packed(me, hidden, n_hidden, h_in);
+      for_each_tile(me, op.to_visible, h_in, [&](const Tile& tile) {
+        draw_tile(tile, draw, op.visible, words, [&](F x, int r, int) {
+          return fma(splat(beta32), x, splat(mul(rest, op.base_bias[tile.unit + r])));
+        });
+      });
+    }
+  });
 }
 
 }  // namespace

@@ -71,32 +71,30 @@ void pack_weights(const PackWeights& p, int n_threads) {
   const F inverse_step = splat(power_of_two(8 * p.n_digits - 1 - p.exponent)),
           limit = splat(digit_limit(p.n_digits));
   const int64_t h_blocks = ceil_div(p.n_hidden, kBlock), v_blocks = ceil_div(p.n_visible, kBlock);
-#pragma omp parallel num_threads(threads_for(8 * p.n_hidden * p.n_visible, n_threads))
-  {
+  run_team(threads_for(8 * p.n_hidden * p.n_visible, n_threads), [&](const Worker& me) {
     DigitBlock block(p.n_hidden, p.n_visible, p.n_digits, p.to_hidden, p.to_visible);
-#pragma omp for schedule(static) collapse(2)
-    for (int64_t hb = 0; hb < h_blocks; ++hb)
-      for (int64_t vb = 0; vb < v_blocks; ++vb) {
-        block.start(hb, vb);
-        for (int quad = 0; quad < kBlock / 4; ++quad)
-          for (int u = 0; u < kBlock; u += kLanes) {
-            I q[4];
-            const int64_t left = p.n_visible - vb * kBlock - u;
-            const int n = static_cast<int>(left < 0 ? 0 : left < kLanes ? left : kLanes);
-            for (int r = 0; r < 4; ++r) {
-              const int64_t row = hb * kBlock + 4 * quad + r,
-                            at = row * p.n_visible + vb * kBlock + u;
-              q[r] = splat(0);
-              if (row >= p.n_hidden || n == 0) continue;
-              F w = load(p.weight + at, n);
-              if (p.mask != nullptr) w = select(load_mask(p.mask + at, n), w, splat(0.f));
-              q[r] = quantise(w, inverse_step, limit);
-            }
-            block.put(quad, u, q);
+    me.share(h_blocks * v_blocks, [&](int64_t task) {
+      const int64_t hb = task / v_blocks, vb = task % v_blocks;
+      block.start(hb, vb);
+      for (int quad = 0; quad < kBlock / 4; ++quad)
+        for (int u = 0; u < kBlock; u += kLanes) {
+          I q[4];
+          const int64_t left = p.n_visible - vb * kBlock - u;
+          const int n = static_cast<int>(left < 0 ? 0 : left < kLanes ? left : kLanes);
+          for (int r = 0; r < 4; ++r) {
+            const int64_t row = hb * kBlock + 4 * quad + r,
+                          at = row * p.n_visible + vb * kBlock + u;
+            q[r] = splat(0);
+            if (row >= p.n_hidden || n == 0) continue;
+            F w = load(p.weight + at, n);
+            if (p.mask != nullptr) w = select(load_mask(p.mask + at, n), w, splat(0.f));
+            q[r] = quantise(w, inverse_step, limit);
           }
-        block.finish();
-      }
-  }
+          block.put(quad, u, q);
+        }
+      block.finish();
+    });
+  });
 }
 
 }  // namespace

@@ -36,20 +36,18 @@ void free_energy(const Layer& layer, const States& states, const float* visible_
   const Operand in = make_operand(states.n_units, states.n_chains, states.levels);
   const int64_t panels = ceil_div(layer.n_out, kPanel), n = states.n_chains;
   double* parts = scratch<double>(panels * n);  // added in the order of panels whatever the threads
-#pragma omp parallel num_threads(half_step_threads(layer, n, n_threads))
-  {
-    expand(states, in);
-    for_each_tile(layer, in, [&](const Tile& tile) {
+  run_team(half_step_threads(layer, n, n_threads), [&](const Worker& me) {
+    expand(me, states, in);
+    for_each_tile(me, layer, in, [&](const Tile& tile) {
       softplus_sums(tile, 1, parts + tile.unit / kPanel * n + tile.chain);
     });
-#pragma omp for schedule(static)
-    for (int64_t c = 0; c < n; ++c) {
+    me.share(n, [&](int64_t c) {
       double sum = 0;
       for (int64_t j = 0; j < states.n_units; ++j) sum += visible_bias[j] * state_of(states, c, j);
       for (int64_t panel = 0; panel < panels; ++panel) sum += parts[panel * n + c];
       energy[c] = -sum;
-    }
-  }
+    });
+  });
 }
 
 }  // namespace

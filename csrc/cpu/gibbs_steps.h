@@ -5,14 +5,15 @@
 namespace ncg {
 namespace {
 
-// h ~ P(h|v) from the states expanded in v_in, then v ~ P(v|h); inside a parallel region.
-inline void sweep(const Layer& to_hidden, const Layer& to_visible, const Operand& v_in,
-                  const Operand& h_in, Draw draw, uint64_t* hidden, uint64_t* visible) {
+// h ~ P(h|v) from the states expanded in v_in, then v ~ P(v|h).
+inline void sweep(const Worker& me, const Layer& to_hidden, const Layer& to_visible,
+                  const Operand& v_in, const Operand& h_in, Draw draw, uint64_t* hidden,
+                  uint64_t* visible) {
   draw.stream = kHiddenStream;
-  sample_tiles(to_hidden, v_in, draw, hidden);
-  expand_packed(hidden, to_hidden.n_out, h_in);
+  sample_tiles(me, to_hidden, v_in, draw, hidden);
+  expand_packed(me, hidden, to_hidden.n_out, h_in);
   draw.stream = kVisibleStream;
-  sample_tiles(to_visible, h_in, draw, visible);
+  sample_tiles(me, to_visible, h_in, draw, visible);
 }
 
 void gibbs_steps(const Gibbs& g, int n_threads) {
@@ -24,22 +25,21 @@ void gibbs_steps(const Gibbs& g, int n_threads) {
   const Operand v_in = g.visible.levels ? make_operand(n_visible, n_chains, false) : start_in;
   const Operand h_in = make_operand(n_hidden, n_chains, false);
   const uint64_t* start = static_cast<const uint64_t*>(g.visible.data);
-#pragma omp parallel num_threads(half_step_threads(g.to_hidden, n_chains, n_threads))
-  {
-    expand(g.visible, start_in);
+  run_team(half_step_threads(g.to_hidden, n_chains, n_threads), [&](const Worker& me) {
+    expand(me, g.visible, start_in);
     for (int64_t t = 0; t < g.n_steps; ++t) {
-      if (t > 0) expand_packed(g.visible_out, n_visible, v_in);
+      if (t > 0) expand_packed(me, g.visible_out, n_visible, v_in);
       Draw draw = g.draw;
       draw.step += t;
-      sweep(g.to_hidden, g.to_visible, t == 0 ? start_in : v_in, h_in, draw, g.hidden_out,
+      sweep(me, g.to_hidden, g.to_visible, t == 0 ? start_in : v_in, h_in, draw, g.hidden_out,
             g.visible_out);
       if (g.clamped != nullptr) {
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < n_words; ++i)
+        me.share(n_words, [&](int64_t i) {
           g.visible_out[i] = (g.visible_out[i] & ~g.clamped[i]) | (start[i] & g.clamped[i]);
+        });
       }
     }
-  }
+  });
 }
 
 }  // namespace

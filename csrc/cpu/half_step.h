@@ -105,30 +105,29 @@ inline void draw_tile(const Tile& tile, const Draw& draw, uint64_t* packed, int6
   draw_tile(tile, draw, packed, words, [&](F x, int, int l) { return mul(load(beta + l), x); });
 }
 
-// One half step inside a parallel region: packed [n_out][words] from the expanded states.
-inline void sample_tiles(const Layer& layer, const Operand& in, const Draw& draw,
+// One half step: packed [n_out][words] from the expanded states.
+inline void sample_tiles(const Worker& me, const Layer& layer, const Operand& in, const Draw& draw,
                          uint64_t* packed) {
-  for_each_tile(layer, in, [&](const Tile& tile) { draw_tile(tile, draw, packed, in.words()); });
+  for_each_tile(me, layer, in,
+                [&](const Tile& tile) { draw_tile(tile, draw, packed, in.words()); });
 }
 
 void sample(const Layer& layer, const States& states, const Draw& draw, uint64_t* packed,
             int n_threads) {
   scratch_reset();
   const Operand in = make_operand(states.n_units, states.n_chains, states.levels);
-#pragma omp parallel num_threads(half_step_threads(layer, states.n_chains, n_threads))
-  {
-    expand(states, in);
-    sample_tiles(layer, in, draw, packed);
-  }
+  run_team(half_step_threads(layer, states.n_chains, n_threads), [&](const Worker& me) {
+    expand(me, states, in);
+    sample_tiles(me, layer, in, draw, packed);
+  });
 }
 
 void mean(const Layer& layer, const States& states, float* means, int n_threads) {
   scratch_reset();
   const Operand in = make_operand(states.n_units, states.n_chains, states.levels);
-#pragma omp parallel num_threads(half_step_threads(layer, states.n_chains, n_threads))
-  {
-    expand(states, in);
-    for_each_tile(layer, in, [&](Tile& tile) {
+  run_team(half_step_threads(layer, states.n_chains, n_threads), [&](const Worker& me) {
+    expand(me, states, in);
+    for_each_tile(me, layer, in, [&](Tile& tile) {
       for (int r = 0; r < tile.n_units; ++r)
         for (int l = 0; l < tile.width; l += kLanes)
           store(tile.x + r * kWord + l, mean_of(load(tile.x + r * kWord + l)));
@@ -137,7 +136,7 @@ void mean(const Layer& layer, const States& states, float* means, int n_threads)
         for (int r = 0; r < tile.n_units; ++r) row[r] = tile.x[r * kWord + c];
       }
     });
-  }
+  });
 }
 
 }  // namespace

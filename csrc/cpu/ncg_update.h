@@ -98,13 +98,29 @@ inline int32_t update_bias(float* bias, float* velocity, const float* gradient, 
   return bad;
 }
 
-// Inside a parallel region, after the planes were filled; every thread adds to `result`.
-inline void update_all(const Parameters& p, const PhaseSums& sums, const Rates& rates,
-                       const float* visible_gradient, const float* hidden_gradient,
-                       UpdateResult& result) {
+// What each worker found; total() adds it up.
+inline UpdateResult* make_tallies(int n_workers) {
+  UpdateResult* tallies = scratch<UpdateResult>(n_workers);
+  for (int i = 0; i < n_workers; ++i) tallies[i] = {0.f, 0, 0};
+  return tallies;
+}
+
+inline UpdateResult total(const UpdateResult* tallies, int n_workers) {
+  UpdateResult sum{0.f, 0, 0};
+  for (int i = 0; i < n_workers; ++i) {
+    if (as_bits(tallies[i].max_abs) > as_bits(sum.max_abs)) sum.max_abs = tallies[i].max_abs;
+    sum.switched_on += tallies[i].switched_on;
+    sum.switched_off += tallies[i].switched_off;
+  }
+  return sum;
+}
+
+// The update by a team, after the planes were filled.
+inline void update_all(const Worker& me, const Parameters& p, const PhaseSums& sums,
+                       const Rates& rates, const float* visible_gradient,
+                       const float* hidden_gradient, UpdateResult* tallies) {
   int32_t bad = 0;
-#pragma omp single nowait
-  {
+  if (me.id == 0) {
     const int32_t visible =
         update_bias(p.visible_bias, p.visible_velocity, visible_gradient, p.n_visible, rates);
     const int32_t hidden =
@@ -121,18 +137,11 @@ inline void update_all(const Parameters& p, const PhaseSums& sums, const Rates& 
   const int64_t h_blocks = ceil_div(p.n_hidden, kBlock), v_blocks = ceil_div(p.n_visible, kBlock);
   DigitBlock digits(p.n_hidden, p.n_visible, p.n_digits, p.to_hidden, p.to_visible);
   Tally tally;
-#pragma omp for schedule(static) collapse(2)
-  for (int64_t hb = 0; hb < h_blocks; ++hb)
-    for (int64_t vb = 0; vb < v_blocks; ++vb)
-      update_block(p, sums, vector_rates, hb, vb, digits, tally);
-#pragma omp critical(ncg_tally)
-  {
-    const int32_t largest = tally.max_bits();
-    const float most = as_float(largest > bad ? largest : bad);
-    if (as_bits(most) > as_bits(result.max_abs)) result.max_abs = most;
-    result.switched_on += tally.on;
-    result.switched_off += tally.off;
-  }
+  me.share(h_blocks * v_blocks, [&](int64_t task) {
+    update_block(p, sums, vector_rates, task / v_blocks, task % v_blocks, digits, tally);
+  });
+  const int32_t largest = tally.max_bits();
+  tallies[me.id] = {as_float(largest > bad ? largest : bad), tally.on, tally.off};
 }
 
 UpdateResult ncg_update(const Update& op, int n_threads) {
@@ -141,17 +150,16 @@ UpdateResult ncg_update(const Update& op, int n_threads) {
   const PhaseSums sums = make_phase_sums(op.phases, p.n_hidden, p.n_visible);
   float* visible_gradient = scratch<float>(p.n_visible);
   float* hidden_gradient = scratch<float>(p.n_hidden);
-  UpdateResult result{0.f, 0, 0};
-  const int64_t work =
-      p.n_hidden * p.n_visible * (sums.hidden_data.n_chains + sums.hidden_model.n_chains);
-#pragma omp parallel num_threads(threads_for(work, n_threads))
-  {
-    fill_phases(sums, op.phases);
-    bias_gradients(sums, op.phases.visible_data, op.phases.visible_model, visible_gradient,
+  const int64_t n_states = sums.hidden_data.n_chains + sums.hidden_model.n_chains;
+  const int n_workers = threads_for(p.n_hidden * p.n_visible * n_states, n_threads);
+  UpdateResult* tallies = make_tallies(n_workers);
+  run_team(n_workers, [&](const Worker& me) {
+    fill_phases(me, sums, op.phases);
+    bias_gradients(me, sums, op.phases.visible_data, op.phases.visible_model, visible_gradient,
                    hidden_gradient);
-    update_all(p, sums, op.rates, visible_gradient, hidden_gradient, result);
-  }
-  return result;
+    update_all(me, p, sums, op.rates, visible_gradient, hidden_gradient, tallies);
+  });
+  return total(tallies, n_workers);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #pragma once
 #include "common/layout.h"
 #include "cpu/scratch.h"
+#include "cpu/team.h"
 #include "ops.h"
 
 namespace ncg {
@@ -44,51 +45,51 @@ inline Operand make_operand(int64_t n_units, int64_t n_chains, bool levels) {
   return in;
 }
 
-// Inside a parallel region; ends with a barrier.
-inline void expand_packed(const uint64_t* packed, int64_t n_units, const Operand& in) {
+// These share the work and end with a barrier.
+inline void expand_packed(const Worker& me, const uint64_t* packed, int64_t n_units,
+                          const Operand& in) {
   const int64_t words = in.words();
-#pragma omp for schedule(static) collapse(2)
-  for (int64_t word = 0; word < words; ++word)
-    for (int64_t quad = 0; quad < in.n_quads; ++quad) {
-      uint64_t row[4];
-      for (int i = 0; i < 4; ++i)
-        row[i] = 4 * quad + i < n_units ? packed[(4 * quad + i) * words + word] : 0;
-      const int width = in.width(word);
-      int32_t* out = reinterpret_cast<int32_t*>(in.word_bytes(0, word)) + quad * width;
-      for (int l = 0; l < width; l += kLanes) {
-        const I low = bit_or(spread(static_cast<uint32_t>(row[0] >> l), 1),
-                             spread(static_cast<uint32_t>(row[1] >> l), 1 << 8));
-        const I high = bit_or(spread(static_cast<uint32_t>(row[2] >> l), 1 << 16),
-                              spread(static_cast<uint32_t>(row[3] >> l), 1 << 24));
-        store(out + l, bit_or(low, high));
+  me.share(words * in.n_quads, [&](int64_t task) {
+    const int64_t word = task / in.n_quads, quad = task % in.n_quads;
+    uint64_t row[4];
+    for (int i = 0; i < 4; ++i)
+      row[i] = 4 * quad + i < n_units ? packed[(4 * quad + i) * words + word] : 0;
+    const int width = in.width(word);
+    int32_t* out = reinterpret_cast<int32_t*>(in.word_bytes(0, word)) + quad * width;
+    for (int l = 0; l < width; l += kLanes) {
+      const I low = bit_or(spread(static_cast<uint32_t>(row[0] >> l), 1),
+                           spread(static_cast<uint32_t>(row[1] >> l), 1 << 8));
+      const I high = bit_or(spread(static_cast<uint32_t>(row[2] >> l), 1 << 16),
+                            spread(static_cast<uint32_t>(row[3] >> l), 1 << 24));
+      store(out + l, bit_or(low, high));
+    }
+  });
+}
+
+inline void expand_levels(const Worker& me, const int32_t* levels, int64_t n_units,
+                          const Operand& in) {
+  const int64_t words = in.words();
+  me.share(words * in.n_quads, [&](int64_t task) {
+    const int64_t word = task / in.n_quads, quad = task % in.n_quads;
+    const int width = in.width(word);
+    uint8_t* low = in.word_bytes(0, word) + 4 * quad * width;
+    uint8_t* high = in.word_bytes(1, word) + 4 * quad * width;
+    for (int l = 0; l < width; ++l)
+      for (int i = 0; i < 4; ++i) {
+        const int64_t chain = kWord * word + l, unit = 4 * quad + i;
+        const int32_t k =
+            chain < in.n_chains && unit < n_units ? levels[chain * n_units + unit] : 0;
+        low[4 * l + i] = static_cast<uint8_t>(k);
+        high[4 * l + i] = static_cast<uint8_t>(k >> 8);
       }
-    }
+  });
 }
 
-inline void expand_levels(const int32_t* levels, int64_t n_units, const Operand& in) {
-  const int64_t words = in.words();
-#pragma omp for schedule(static) collapse(2)
-  for (int64_t word = 0; word < words; ++word)
-    for (int64_t quad = 0; quad < in.n_quads; ++quad) {
-      const int width = in.width(word);
-      uint8_t* low = in.word_bytes(0, word) + 4 * quad * width;
-      uint8_t* high = in.word_bytes(1, word) + 4 * quad * width;
-      for (int l = 0; l < width; ++l)
-        for (int i = 0; i < 4; ++i) {
-          const int64_t chain = kWord * word + l, unit = 4 * quad + i;
-          const int32_t k =
-              chain < in.n_chains && unit < n_units ? levels[chain * n_units + unit] : 0;
-          low[4 * l + i] = static_cast<uint8_t>(k);
-          high[4 * l + i] = static_cast<uint8_t>(k >> 8);
-        }
-    }
-}
-
-inline void expand(const States& states, const Operand& in) {
+inline void expand(const Worker& me, const States& states, const Operand& in) {
   if (states.levels)
-    expand_levels(static_cast<const int32_t*>(states.data), states.n_units, in);
+    expand_levels(me, static_cast<const int32_t*>(states.data), states.n_units, in);
   else
-    expand_packed(static_cast<const uint64_t*>(states.data), states.n_units, in);
+    expand_packed(me, static_cast<const uint64_t*>(states.data), states.n_units, in);
 }
 
 }  // namespace

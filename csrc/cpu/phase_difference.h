@@ -51,21 +51,22 @@ inline void store_levels(const Tile& tile, const HiddenPlanes& planes) {
     }
 }
 
-// The rest run inside a parallel region and end with a barrier.
+// The rest share the work and end with a barrier.
 
-inline void fill_hidden_planes(const int32_t* levels, int64_t n_hidden,
+inline void fill_hidden_planes(const Worker& me, const int32_t* levels, int64_t n_hidden,
                                const HiddenPlanes& planes) {
-#pragma omp for schedule(static)
-  for (int64_t unit = 0; unit < n_hidden; ++unit)
+  me.share(n_hidden, [&](int64_t unit) {
     for (int64_t c = 0; c < planes.stride; ++c) {
       const int32_t k = c < planes.n_chains ? levels[c * n_hidden + unit] : 0;
       planes.plane(unit, 0)[c] = static_cast<uint8_t>(k);
       planes.plane(unit, 1)[c] = static_cast<uint8_t>(k >> 8);
     }
+  });
 }
 
 // `one`: 1 for data, -1 for the model's states where one sum holds both phases.
-inline void fill_visible_planes(const States& states, int8_t one, const VisiblePlanes& planes) {
+inline void fill_visible_planes(const Worker& me, const States& states, int8_t one,
+                                const VisiblePlanes& planes) {
   const int64_t blocks = ceil_div(planes.n_units, kBlock), words = planes.stride / kWord;
   int32_t quads[16];
   for (int i = 0; i < 16; ++i) {
@@ -73,8 +74,7 @@ inline void fill_visible_planes(const States& states, int8_t one, const VisibleP
     for (int c = 0; c < 4; ++c) bytes[c] = (i >> c & 1) ? one : int8_t{0};
     memcpy(&quads[i], bytes, 4);
   }
-#pragma omp for schedule(static)
-  for (int64_t b = 0; b < blocks; ++b) {
+  me.share(blocks, [&](int64_t b) {
     if (states.levels) {
       const int32_t* levels = static_cast<const int32_t*>(states.data);
       for (int p = 0; p < 2; ++p)
@@ -87,7 +87,7 @@ inline void fill_visible_planes(const States& states, int8_t one, const VisibleP
                                            128)
                      : int8_t{0};
           }
-      continue;
+      return;
     }
     const uint64_t* packed = static_cast<const uint64_t*>(states.data);
     int32_t* out = reinterpret_cast<int32_t*>(planes.block(0, b));
@@ -98,7 +98,7 @@ inline void fill_visible_planes(const States& states, int8_t one, const VisibleP
         for (int q = 0; q < kWord / 4; ++q, word >>= 4)
           out[(w * (kWord / 4) + q) * kBlock + u] = quads[word & 15];
       }
-  }
+  });
 }
 
 // out[r][u] += sum over chains of hidden byte x visible byte, four hidden rows, 64 visible units.
@@ -188,7 +188,7 @@ inline void phase_tile(const PhaseSums& s, int64_t unit, int64_t block, float g[
   if (s.fits_int32()) {
     alignas(64) int32_t sums[2][256] = {};
     for (int p = 0; p < 2; ++p) {
-      const int64_t quads = s.hidden_data.stride / 4;
+      const int64_t quads = ceil_div(s.hidden_data.n_chains, 4);
       phase_product<false>(s.hidden_data.plane(unit, p), 2 * s.hidden_data.stride,
                            s.visible_data.block(0, block), quads, sums[p]);
       phase_product<false>(s.hidden_model.plane(unit, p), 2 * s.hidden_model.stride,
@@ -229,15 +229,15 @@ inline int64_t visible_sum(const States& states, int64_t unit) {
 }
 
 // Gradients of the biases, from the same planes and states.
-inline void bias_gradients(const PhaseSums& s, const States& data, const States& model,
-                           float* visible, float* hidden) {
-#pragma omp for schedule(static)
-  for (int64_t i = 0; i < s.n_hidden; ++i)
+inline void bias_gradients(const Worker& me, const PhaseSums& s, const States& data,
+                           const States& model, float* visible, float* hidden) {
+  me.share(s.n_hidden, [&](int64_t i) {
     hidden[i] = s.difference(hidden_sum(s.hidden_data, i), hidden_sum(s.hidden_model, i), kLevels);
+  });
   const int64_t one = s.visible_one();
-#pragma omp for schedule(static)
-  for (int64_t j = 0; j < s.n_visible; ++j)
+  me.share(s.n_visible, [&](int64_t j) {
     visible[j] = s.difference(visible_sum(data, j), visible_sum(model, j) * one, one);
+  });
 }
 
 inline PhaseSums make_phase_sums(int64_t n_hidden, int64_t n_visible, int64_t n_rows,
@@ -251,15 +251,16 @@ inline PhaseSums make_phase_sums(int64_t n_hidden, int64_t n_visible, int64_t n_
           n_visible};
 }
 
-inline void fill_visible(const PhaseSums& s, const States& data, const States& model) {
-  fill_visible_planes(data, 1, s.visible_data);
-  fill_visible_planes(model, s.fits_int32() ? int8_t{-1} : int8_t{1}, s.visible_model);
+inline void fill_visible(const Worker& me, const PhaseSums& s, const States& data,
+                         const States& model) {
+  fill_visible_planes(me, data, 1, s.visible_data);
+  fill_visible_planes(me, model, s.fits_int32() ? int8_t{-1} : int8_t{1}, s.visible_model);
 }
 
-inline void fill_phases(const PhaseSums& s, const Phases& phases) {
-  fill_hidden_planes(phases.hidden_data, s.n_hidden, s.hidden_data);
-  fill_hidden_planes(phases.hidden_model, s.n_hidden, s.hidden_model);
-  fill_visible(s, phases.visible_data, phases.visible_model);
+inline void fill_phases(const Worker& me, const PhaseSums& s, const Phases& phases) {
+  fill_hidden_planes(me, phases.hidden_data, s.n_hidden, s.hidden_data);
+  fill_hidden_planes(me, phases.hidden_model, s.n_hidden, s.hidden_model);
+  fill_visible(me, s, phases.visible_data, phases.visible_model);
 }
 
 inline PhaseSums make_phase_sums(const Phases& phases, int64_t n_hidden, int64_t n_visible) {
@@ -273,26 +274,24 @@ void connection_gradient(const Gradient& op, int n_threads) {
   const int64_t quads = ceil_div(op.n_hidden, 4), blocks = ceil_div(op.n_visible, kBlock);
   const int64_t work =
       op.n_hidden * op.n_visible * (sums.hidden_data.n_chains + sums.hidden_model.n_chains);
-#pragma omp parallel num_threads(threads_for(work, n_threads))
-  {
-    fill_phases(sums, op.phases);
-    bias_gradients(sums, op.phases.visible_data, op.phases.visible_model, op.visible_gradient,
+  run_team(threads_for(work, n_threads), [&](const Worker& me) {
+    fill_phases(me, sums, op.phases);
+    bias_gradients(me, sums, op.phases.visible_data, op.phases.visible_model, op.visible_gradient,
                    op.hidden_gradient);
-#pragma omp for schedule(static) collapse(2)
-    for (int64_t quad = 0; quad < quads; ++quad)
-      for (int64_t block = 0; block < blocks; ++block) {
-        alignas(64) float g[256];
-        phase_tile(sums, 4 * quad, block, g);
-        for (int64_t i = 4 * quad; i < 4 * quad + 4 && i < op.n_hidden; ++i)
-          for (int64_t j = block * kBlock; j < (block + 1) * kBlock && j < op.n_visible; ++j) {
-            const int64_t at = i * op.n_visible + j;
-            const float value = g[(i % 4) * kBlock + j % kBlock];
-            op.phase_difference[at] = value;
-            if (op.mask != nullptr) op.weight_gradient[at] = op.mask[at] ? value : 0.f;
-            if (op.weight != nullptr) op.connection_gradient[at] = mul(op.weight[at], value);
-          }
-      }
-  }
+    me.share(quads * blocks, [&](int64_t task) {
+      const int64_t quad = task / blocks, block = task % blocks;
+      alignas(64) float g[256];
+      phase_tile(sums, 4 * quad, block, g);
+      for (int64_t i = 4 * quad; i < 4 * quad + 4 && i < op.n_hidden; ++i)
+        for (int64_t j = block * kBlock; j < (block + 1) * kBlock && j < op.n_visible; ++j) {
+          const int64_t at = i * op.n_visible + j;
+          const float value = g[(i % 4) * kBlock + j % kBlock];
+          op.phase_difference[at] = value;
+          if (op.mask != nullptr) op.weight_gradient[at] = op.mask[at] ? value : 0.f;
+          if (op.weight != nullptr) op.connection_gradient[at] = mul(op.weight[at], value);
+        }
+    });
+  });
 }
 
 }  // namespace

@@ -16,13 +16,14 @@ struct Tile {
 // Sums of one digit: four units, kVectors vectors of chains. `digits` at the first unit's row of
 // the first block.
 template <int kVectors, bool kAnyByte>
-inline void product_rows(const int8_t* digits, const uint8_t* in, int64_t blocks,
+inline void product_rows(const int8_t* digits, const uint8_t* in, int64_t n_quads,
                          int64_t quad_bytes, int32_t* out) {
   I sum[4][kVectors];
   for (int r = 0; r < 4; ++r)
     for (int v = 0; v < kVectors; ++v) sum[r][v] = splat(0);
-  for (int64_t block = 0; block < blocks; ++block, digits += kPanel * kBlock)
-    for (int quad = 0; quad < kBlock / 4; ++quad, in += quad_bytes) {
+  for (; n_quads > 0; n_quads -= kBlock / 4, digits += kPanel * kBlock) {
+    const int count = n_quads < kBlock / 4 ? static_cast<int>(n_quads) : kBlock / 4;
+    for (int quad = 0; quad < count; ++quad, in += quad_bytes) {
       I state[kVectors];
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v)
@@ -38,13 +39,15 @@ inline void product_rows(const int8_t* digits, const uint8_t* in, int64_t blocks
               kAnyByte ? dot4_wide(sum[r][v], state[v], weight) : dot4(sum[r][v], state[v], weight);
       }
     }
+  }
   for (int r = 0; r < 4; ++r)
     for (int v = 0; v < kVectors; ++v) store(out + r * kWord + v * kLanes, sum[r][v]);
 }
 
-// Sums of one digit over `blocks` blocks of inputs for a whole tile, out[unit][chain].
+// Sums of one digit over 4 n_quads inputs, from a block's first on, for a whole tile,
+// out[unit][chain].
 template <bool kAnyByte>
-inline void product_tile(const int8_t* digits, const uint8_t* in, int64_t blocks, int width,
+inline void product_tile(const int8_t* digits, const uint8_t* in, int64_t n_quads, int width,
                          int n_units, int32_t* out) {
   constexpr int kWide = kWideVectors * kLanes, kNarrow = kLaneGroup / kLanes;
   for (int r = 0; r < n_units; r += 4)
@@ -52,10 +55,10 @@ inline void product_tile(const int8_t* digits, const uint8_t* in, int64_t blocks
       const int8_t* row = digits + r * kBlock;
       int32_t* sums = out + r * kWord + l;
       if (width - l >= kWide) {
-        product_rows<kWideVectors, kAnyByte>(row, in + 4 * l, blocks, 4 * width, sums);
+        product_rows<kWideVectors, kAnyByte>(row, in + 4 * l, n_quads, 4 * width, sums);
         l += kWide;
       } else {
-        product_rows<kNarrow, kAnyByte>(row, in + 4 * l, blocks, 4 * width, sums);
+        product_rows<kNarrow, kAnyByte>(row, in + 4 * l, n_quads, 4 * width, sums);
         l += kLaneGroup;
       }
     }
@@ -78,7 +81,7 @@ inline void packed_tile(const Layer& layer, const Operand& in, int64_t panel, in
   const DigitLayout layout{layer.n_out, layer.n_in, layer.n_digits};
   for (int d = 0; d < layer.n_digits; ++d)
     product_tile<false>(layer.digits + layout.tile(panel, d, 0), in.word_bytes(0, word),
-                        layout.blocks(), tile.width, tile.n_units, sums[d]);
+                        ceil_div(layer.n_in, 4), tile.width, tile.n_units, sums[d]);
   const float step = power_of_two(layer.exponent + 1 - 8 * layer.n_digits);
   combine(layer, tile, layer.n_digits, step,
           [&](int p, int at) { return to_float(load(sums[p] + at)); });
@@ -87,17 +90,17 @@ inline void packed_tile(const Layer& layer, const Operand& in, int64_t panel, in
 // Levels: two byte planes; the sum of place p is that of all digit d and plane p - d, in 64 bits.
 inline void level_tile(const Layer& layer, const Operand& in, int64_t panel, int64_t word,
                        Tile& tile) {
-  constexpr int64_t kBlocks = 1024;  // 65 536 inputs of 255 x 128 fit int32
+  constexpr int64_t kInputs = 65536;  // whose products, up to 255 x 128 each, fit int32
   alignas(64) int32_t sums[kPanel * kWord];
   alignas(64) int64_t places[4][kPanel * kWord] = {};
   const DigitLayout layout{layer.n_out, layer.n_in, layer.n_digits};
   for (int plane = 0; plane < 2; ++plane)
     for (int d = 0; d < layer.n_digits; ++d)
-      for (int64_t block = 0; block < layout.blocks(); block += kBlocks) {
-        const int64_t count = layout.blocks() - block < kBlocks ? layout.blocks() - block : kBlocks;
-        const uint8_t* bytes = in.word_bytes(plane, word) + block * kBlock * tile.width;
-        product_tile<true>(layer.digits + layout.tile(panel, d, block), bytes, count, tile.width,
-                           tile.n_units, sums);
+      for (int64_t first = 0; first < layer.n_in; first += kInputs) {
+        const int64_t count = layer.n_in - first < kInputs ? layer.n_in - first : kInputs;
+        product_tile<true>(layer.digits + layout.tile(panel, d, first / kBlock),
+                           in.word_bytes(plane, word) + first * tile.width, ceil_div(count, 4),
+                           tile.width, tile.n_units, sums);
         for (int r = 0; r < tile.n_units; ++r)
           for (int l = 0; l < tile.width; ++l)
             places[d + plane][r * kWord + l] += sums[r * kWord + l];
@@ -112,30 +115,26 @@ inline void level_tile(const Layer& layer, const Operand& in, int64_t panel, int
 }
 
 // Calls use(tile) for every tile, panels shared out over the threads so that weights stay in one
-// core's cache. Inside a parallel region; ends with a barrier.
+// core's cache; ends with a barrier.
 template <class Use>
-inline void for_each_tile(const Layer& layer, const Operand& in, Use use) {
+inline void for_each_tile(const Worker& me, const Layer& layer, const Operand& in, Use use) {
   const int64_t panels = ceil_div(layer.n_out, kPanel), words = in.words();
-#pragma omp for schedule(static) collapse(2)
-  for (int64_t panel = 0; panel < panels; ++panel)
-    for (int64_t word = 0; word < words; ++word) {
-      Tile tile;
-      tile.unit = panel * kPanel;
-      tile.chain = word * kWord;
-      const int64_t units = layer.n_out - tile.unit, chains = in.n_chains - tile.chain;
-      tile.n_units = static_cast<int>(units < kPanel ? units : kPanel);
-      tile.n_chains = static_cast<int>(chains < kWord ? chains : kWord);
-      tile.width = in.width(word);
-      if (in.n_planes == 1)
-        packed_tile(layer, in, panel, word, tile);
-      else
-        level_tile(layer, in, panel, word, tile);
-      use(tile);
-    }
+  me.share(panels * words, [&](int64_t task) {
+    const int64_t panel = task / words, word = task % words;
+    Tile tile;
+    tile.unit = panel * kPanel;
+    tile.chain = word * kWord;
+    const int64_t units = layer.n_out - tile.unit, chains = in.n_chains - tile.chain;
+    tile.n_units = static_cast<int>(units < kPanel ? units : kPanel);
+    tile.n_chains = static_cast<int>(chains < kWord ? chains : kWord);
+    tile.width = in.width(word);
+    if (in.n_planes == 1)
+      packed_tile(layer, in, panel, word, tile);
+    else
+      level_tile(layer, in, panel, word, tile);
+    use(tile);
+  });
 }
-
-// Threads for a job of so many multiply-adds: a region costs about as much as 10^5 of them.
-inline int threads_for(int64_t work, int n_threads) { return work > (1 << 18) ? n_threads : 1; }
 
 inline int half_step_threads(const Layer& layer, int64_t n_chains, int n_threads) {
   return threads_for(layer.n_out * layer.n_in * n_chains, n_threads);

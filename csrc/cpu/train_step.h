@@ -1,4 +1,4 @@
-// One mini-batch in one parallel region: positive phase, sweeps, negative phase, update.
+// One mini-batch by one team of threads: positive phase, sweeps, negative phase, update.
 #pragma once
 #include "cpu/gibbs_steps.h"
 #include "cpu/ncg_update.h"
@@ -27,14 +27,14 @@ UpdateResult train_step(const TrainStep& op, int n_threads) {
       make_phase_sums(p.n_hidden, p.n_visible, n_rows, n_chains, op.visible_data.levels);
   float* visible_gradient = scratch<float>(p.n_visible);
   float* hidden_gradient = scratch<float>(p.n_hidden);
-  UpdateResult result{0.f, 0, 0};
 
-#pragma omp parallel num_threads( \
-        threads_for(p.n_hidden* p.n_visible*(n_rows + n_chains * op.n_steps), n_threads))
-  {
+  const int n_workers =
+      threads_for(p.n_hidden * p.n_visible * (n_rows + n_chains * op.n_steps), n_threads);
+  UpdateResult* tallies = make_tallies(n_workers);
+  run_team(n_workers, [&](const Worker& me) {
     Draw draw{op.seed, 0, op.step, kHiddenStream, nullptr};
-    expand(op.visible_data, data_in);
-    for_each_tile(to_hidden, data_in, [&](const Tile& tile) {
+    expand(me, op.visible_data, data_in);
+    for_each_tile(me, to_hidden, data_in, [&](const Tile& tile) {
       store_levels(tile, sums.hidden_data);
       // CD: the first half step has the same pre-activations.
       if (!persistent) draw_tile(tile, draw, hidden, words);
@@ -42,22 +42,22 @@ UpdateResult train_step(const TrainStep& op, int n_threads) {
     for (int64_t t = 0; t < op.n_steps; ++t) {
       draw.step = op.step + t;
       if (persistent || t > 0) {
-        expand_packed(visible, p.n_visible, v_in);
+        expand_packed(me, visible, p.n_visible, v_in);
         draw.stream = kHiddenStream;
-        sample_tiles(to_hidden, v_in, draw, hidden);
+        sample_tiles(me, to_hidden, v_in, draw, hidden);
       }
-      expand_packed(hidden, p.n_hidden, h_in);
+      expand_packed(me, hidden, p.n_hidden, h_in);
       draw.stream = kVisibleStream;
-      sample_tiles(to_visible, h_in, draw, visible);
+      sample_tiles(me, to_visible, h_in, draw, visible);
     }
-    expand_packed(visible, p.n_visible, v_in);
-    for_each_tile(to_hidden, v_in,
+    expand_packed(me, visible, p.n_visible, v_in);
+    for_each_tile(me, to_hidden, v_in,
                   [&](const Tile& tile) { store_levels(tile, sums.hidden_model); });
-    fill_visible(sums, op.visible_data, model);
-    bias_gradients(sums, op.visible_data, model, visible_gradient, hidden_gradient);
-    update_all(p, sums, op.rates, visible_gradient, hidden_gradient, result);
-  }
-  return result;
+    fill_visible(me, sums, op.visible_data, model);
+    bias_gradients(me, sums, op.visible_data, model, visible_gradient, hidden_gradient);
+    update_all(me, p, sums, op.rates, visible_gradient, hidden_gradient, tallies);
+  });
+  return total(tallies, n_workers);
 }
 
 }  // namespace

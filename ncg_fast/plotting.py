@@ -1,0 +1,233 @@
+"""Figures of a machine and of a training run: filters, samples, curves, degrees, connections.
+
+Each function returns a ``matplotlib.figure.Figure`` of its own, without pyplot and its global
+state: ``figure.savefig("name.png")`` writes it, a notebook shows it. Matplotlib is imported when
+the first figure is made. Label units, the last visible units, are left out of images.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from ncg_fast import _figure_parts as parts
+from ncg_fast import connectivity
+from ncg_fast._figure_parts import ImageShape, Records
+from ncg_fast.rbm import RBM
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FIGURES = ("filters", "samples", "curves", "degrees", "connectivity")
+_N_TILES = 64
+DPI = 150
+_PANELS = {
+    "Negative log-likelihood": ("nats per row", {"train_nll": "train", "test_nll": "test"}),
+    "Reconstruction error": ("mean squared error", {"reconstruction_error": ""}),
+    "Density": ("share of connections on", {"density": ""}),
+    "Switched connections": (
+        "connections per epoch",
+        {"switched_on": "switched on", "switched_off": "switched off"},
+    ),
+}
+
+
+def plot_filters(rbm: RBM, image_shape: ImageShape, *, n: int = _N_TILES) -> Figure:
+    """Draw the rows of W∘A of the hidden units with the largest norm as images.
+
+    Args:
+        rbm: the machine.
+        image_shape: (rows, cols) with rows * cols = n_visible - n_labels, or None: one row a unit.
+        n: hidden units drawn, at most; at least 1.
+
+    Returns:
+        The figure. Colours diverge from 0; connections that are off are grey.
+
+    Raises:
+        ValueError: image_shape does not fit, or n is below 1.
+        RuntimeError: matplotlib is missing.
+    """
+    op = "plot_filters"
+    mask = parts.without_labels(rbm.mask, rbm.n_labels)
+    weight = parts.without_labels(rbm.weight.double(), rbm.n_labels)
+    by_norm = np.argsort(-np.linalg.norm(weight * mask, axis=1), kind="stable")
+    chosen = by_norm[: parts.at_least_one(op, n)]
+    filters = np.where(mask, weight, np.nan)[chosen]
+    on = np.abs(filters[mask[chosen]])
+    # One extreme weight would leave everything else white.
+    limit = (float(np.quantile(on, 0.995)) if on.size else 0.0) or 1.0
+    figure, axes, scale = parts.mosaic(op, filters, image_shape, "RdBu_r", (-limit, limit))
+    figure.set_figwidth(7.1)
+    parts.colour_bar(figure, axes, scale, "weight (grey: no connection)", extend="both")
+    parts.labels(axes, "visible unit", "hidden unit, by norm")
+    shown = parts.share(len(chosen), rbm.n_hidden)
+    parts.title(axes, f"Filters of {shown} hidden units, largest norm first")
+    return figure
+
+
+def plot_samples(
+    samples: Tensor, image_shape: ImageShape, *, n_labels: int = 0, n: int = _N_TILES
+) -> Figure:
+    """Draw visible states, or probabilities, as images.
+
+    Args:
+        samples: (n_samples, n_visible), values in [0, 1].
+        image_shape: (rows, cols) with rows * cols = n_visible - n_labels, or None: one row each.
+        n_labels: label units, the last visible units, left out.
+        n: samples drawn, at most; at least 1.
+
+    Returns:
+        The figure: 0 is light, 1 is dark.
+
+    Raises:
+        ValueError: image_shape does not fit, or n is below 1.
+        RuntimeError: matplotlib is missing.
+    """
+    op = "plot_samples"
+    shown = parts.without_labels(samples[: parts.at_least_one(op, n)].float(), n_labels)
+    figure, axes, _ = parts.mosaic(op, shown, image_shape, "Greys", parts.TWO_SHADES)
+    parts.labels(axes, "visible unit", "sample")
+    kind = "" if np.isin(shown, (0, 1)).all() else ", shown as probabilities"
+    parts.title(axes, f"{len(shown)} samples{kind}")
+    return figure
+
+
+def plot_connectivity(
+    mask: Tensor, image_shape: ImageShape, *, n_labels: int = 0, n: int = _N_TILES
+) -> Figure:
+    """Draw which visible units each hidden unit is connected to, most connected units first.
+
+    Args:
+        mask: (n_hidden, n_visible), bool.
+        image_shape: (rows, cols) with rows * cols = n_visible - n_labels, or None: one row a unit.
+        n_labels: label units, the last visible units, left out.
+        n: hidden units drawn, at most, evenly spaced in the order of degrees; at least 1.
+
+    Returns:
+        The figure: a connection that is on is dark.
+
+    Raises:
+        ValueError: mask or image_shape does not fit, or n is below 1.
+        RuntimeError: matplotlib is missing.
+    """
+    op = "plot_connectivity"
+    density = connectivity.density(mask, n_labels)
+    pixels = parts.without_labels(mask, n_labels).astype(float)
+    by_degree = np.argsort(-pixels.sum(1), kind="stable")
+    n_shown = min(parts.at_least_one(op, n), len(pixels))
+    chosen = by_degree[np.linspace(0, len(pixels) - 1, n_shown).round().astype(int)]
+    figure, axes, _ = parts.mosaic(op, pixels[chosen], image_shape, "Blues", parts.TWO_SHADES)
+    parts.labels(axes, "visible unit", "hidden unit, by degree")
+    shown = parts.share(n_shown, len(pixels))
+    parts.title(axes, f"Connections of {shown} hidden units, density {density:.3f}")
+    return figure
+
+
+def plot_degrees(mask: Tensor, image_shape: ImageShape = None, *, n_labels: int = 0) -> Figure:
+    """Draw how many connections hidden and visible units have.
+
+    Args:
+        mask: (n_hidden, n_visible), bool.
+        image_shape: (rows, cols): visible degrees as an image as well; or None.
+        n_labels: label units, the last visible units, left out.
+
+    Returns:
+        The figure: two histograms, and the map of visible degrees.
+
+    Raises:
+        ValueError: mask or image_shape does not fit.
+        RuntimeError: matplotlib is missing.
+    """
+    degrees = connectivity.degrees(mask[:, : mask.shape[1] - n_labels])
+    n_panels = 2 if image_shape is None else 3
+    figure = parts.new_figure(3.6 * n_panels, 3.0)
+    panels = figure.subplots(1, n_panels)
+    parts.degree_histogram(panels[0], "hidden", degrees.hidden.cpu().numpy())
+    parts.degree_histogram(panels[1], "visible", degrees.visible.cpu().numpy())
+    if image_shape is not None:
+        axes = panels[2]
+        counts = parts.images("plot_degrees", degrees.visible.cpu().numpy()[None], image_shape)[0]
+        image = axes.imshow(counts, cmap=parts.colour_map("viridis"), interpolation="nearest")
+        axes.set_axis_off()
+        bar = parts.colour_bar(figure, axes, image, "connections")
+        parts.whole_numbers(bar.ax.yaxis)
+        parts.title(axes, "Degree of each visible unit")
+    return figure
+
+
+def plot_history(records: Records) -> Figure:
+    """Draw the records of a training run against epochs.
+
+    Args:
+        records: one mapping per epoch, from ``History.to_dicts()`` or the lines of metrics.jsonl.
+
+    Returns:
+        The figure: reconstruction error, density and switched connections, and the NLL where it was
+        estimated, with bands of one standard error.
+
+    Raises:
+        ValueError: no records.
+        RuntimeError: matplotlib is missing.
+    """
+    if not records:
+        raise ValueError("plot_history: records must hold an epoch, got none. Train first.")
+    shown = {}
+    for title, (unit, keys) in _PANELS.items():
+        recorded = {k: label for k, label in keys.items() if parts.series(records, k)[0].size}
+        if recorded:
+            shown[title] = recorded, unit
+    n_cols = min(2, len(shown))
+    n_rows = math.ceil(len(shown) / n_cols)
+    figure = parts.new_figure(4.4 * n_cols, 2.7 * n_rows)
+    grid = figure.subplots(n_rows, n_cols, squeeze=False).ravel()
+    for axes, (title, (recorded, unit)) in zip(grid, shown.items(), strict=False):
+        parts.curves(axes, records, recorded, unit)
+        parts.title(axes, title)
+    for axes in grid[len(shown) :]:
+        axes.set_axis_off()
+    return figure
+
+
+def save_run_figures(
+    run_dir: str | Path,
+    rbm: RBM,
+    *,
+    image_shape: ImageShape,
+    samples: Tensor,
+    records: Records = (),
+) -> list[Path]:
+    """Write the figures of a run as ``run_dir/figures/NAME.png``, NAME one of ``FIGURES``.
+
+    Args:
+        run_dir: the run folder; ``figures`` is made where it is missing.
+        rbm: the machine.
+        image_shape: (rows, cols) with rows * cols = n_visible - n_labels, or None.
+        samples: (n_samples, n_visible), values in [0, 1].
+        records: one mapping per epoch; without any there are no curves.
+
+    Returns:
+        The paths written.
+
+    Raises:
+        ValueError: as the functions that draw.
+        RuntimeError: matplotlib is missing.
+        OSError: a file could not be written.
+    """
+    figures = {
+        "filters": plot_filters(rbm, image_shape),
+        "samples": plot_samples(samples, image_shape, n_labels=rbm.n_labels),
+        "degrees": plot_degrees(rbm.mask, image_shape, n_labels=rbm.n_labels),
+        "connectivity": plot_connectivity(rbm.mask, image_shape, n_labels=rbm.n_labels),
+    }
+    if records:
+        figures["curves"] = plot_history(records)
+    folder = Path(run_dir, "figures")
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.png" for name in FIGURES if name in figures]
+    for path in paths:
+        figures[path.stem].savefig(path, dpi=DPI)
+    return paths

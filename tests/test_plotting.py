@@ -1,0 +1,178 @@
+import subprocess
+import sys
+
+import matplotlib.image
+import numpy as np
+import pytest
+import torch
+
+from ncg_fast import plotting
+from ncg_fast.rbm import RBM
+
+RECORD = {
+    "reconstruction_error": 0.1,
+    "density": 0.5,
+    "switched_on": 3,
+    "switched_off": 4,
+    "train_nll": None,
+    "train_nll_error": None,
+    "test_nll": None,
+    "test_nll_error": None,
+}
+
+
+def records(n, nll_every=0):
+    made = [{**RECORD, "epoch": epoch} for epoch in range(1, n + 1)]
+    for each in made[nll_every - 1 :: nll_every] if nll_every else []:
+        each |= {"train_nll": 20.0 - each["epoch"], "train_nll_error": 0.5}
+        each |= {"test_nll": 21.0 - each["epoch"], "test_nll_error": 0.5}
+    return made
+
+
+def machine(n_labels=0):
+    return RBM(6 + n_labels, 5, density=0.5, seed=1, n_labels=n_labels)
+
+
+def picture(figure):
+    return np.asarray(figure.axes[0].images[0].get_array())
+
+
+def pixels_of_tile(figure, index, n_cols, image_shape, gap):
+    """The colours of one tile, one per pixel of the image."""
+    rows, cols = image_shape
+    shown = picture(figure)
+    n_wide = n_cols * (cols + gap) - gap
+    zoom = shown.shape[1] // n_wide
+    top, left = (rows + gap) * (index // n_cols), (cols + gap) * (index % n_cols)
+    return shown[::zoom, ::zoom][top : top + rows, left : left + cols]
+
+
+def darkness(colours):
+    return 3 - colours[..., :3].sum(-1)
+
+
+def test_samples_lie_in_their_tiles_and_label_units_are_left_out():
+    samples = torch.eye(8, dtype=torch.uint8)[:4]  # one pixel each, then two label units
+    figure = plotting.plot_samples(samples, (2, 3), n_labels=2)
+    for index in range(4):
+        tile = darkness(pixels_of_tile(figure, index, 2, (2, 3), 1))
+        assert tile.argmax() == index
+        assert (tile > tile.min() + 1).sum() == 1
+    assert figure.axes[0].get_title(loc="left") == "4 samples"
+    figure = plotting.plot_samples(samples / 2, (2, 3), n_labels=2)
+    assert figure.axes[0].get_title(loc="left") == "4 samples, shown as probabilities"
+
+
+def test_filters_diverge_from_zero_in_order_of_norm_with_grey_where_off():
+    rbm = machine()
+    with torch.no_grad():
+        rbm.mask.copy_(torch.ones(5, 6, dtype=torch.bool))
+        rbm.mask[3, 5] = False
+        rbm.weight.zero_()
+        rbm.weight[3, 0], rbm.weight[3, 1], rbm.weight[3, 5] = 2.0, -2.0, 9.0
+        rbm.weight[0, 2] = 1.0
+    figure = plotting.plot_filters(rbm, (2, 3), n=2)
+    first = pixels_of_tile(figure, 0, 2, (2, 3), 1)[..., :3].reshape(6, 3)
+    red, blue, zero, off = first[0], first[1], first[2], first[5]
+    assert red[0] > red[2] and blue[2] > blue[0]
+    assert np.ptp(zero) < 0.01 and zero.min() > 0.95  # white
+    assert np.ptp(off) == 0 and off[0] < 0.9  # grey
+    low, high = figure.axes[1].get_ylim()  # of the colour bar
+    assert low == -high
+    assert figure.axes[0].get_title(loc="left").startswith("Filters of 2 of 5 hidden units")
+
+
+def test_filters_of_a_machine_without_connections():
+    rbm = RBM(6, 5, density=0.0)
+    assert plotting.plot_filters(rbm, (2, 3)).axes
+
+
+def test_connectivity_goes_from_most_to_least_connected():
+    mask = torch.tensor([[1, 0, 0, 0], [1, 1, 1, 1], [1, 1, 0, 0]]).bool()
+    figure = plotting.plot_connectivity(mask, (2, 2))
+    on = [(darkness(pixels_of_tile(figure, k, 2, (2, 2), 1)) > 1).sum() for k in range(3)]
+    assert on == [4, 2, 1]
+    assert (
+        figure.axes[0].get_title(loc="left") == "Connections of all 3 hidden units, density 0.583"
+    )
+
+
+@pytest.mark.parametrize("image_shape", [None, (2, 3)])
+def test_degrees(image_shape):
+    rbm = machine(n_labels=2)
+    figure = plotting.plot_degrees(rbm.mask, image_shape, n_labels=2)
+    counts = rbm.mask[:, :6].sum(1)
+    title = f"Hidden degrees: mean {counts.double().mean():.1f}, {counts.min()} to {counts.max()}"
+    assert figure.axes[0].get_title(loc="left") == title
+    assert sum(bar.get_height() for bar in figure.axes[0].patches) == 5
+    assert sum(bar.get_height() for bar in figure.axes[1].patches) == 6
+    if image_shape:
+        np.testing.assert_array_equal(picture_of(figure.axes[2]), rbm.mask[:, :6].sum(0).view(2, 3))
+
+
+def picture_of(axes):
+    return np.asarray(axes.images[0].get_array())
+
+
+def test_history_shows_only_what_was_recorded():
+    titles = {axes.get_title(loc="left") for axes in plotting.plot_history(records(3)).axes}
+    assert titles == {"Reconstruction error", "Density", "Switched connections", ""}
+    figure = plotting.plot_history(records(6, nll_every=2))
+    nll = figure.axes[0]
+    assert nll.get_title(loc="left") == "Negative log-likelihood"
+    assert [line.get_xdata().tolist() for line in nll.lines] == [[2, 4, 6]] * 2
+    assert nll.lines[0].get_ydata().tolist() == [18, 16, 14]
+    assert [text.get_text() for text in nll.get_legend().get_texts()] == ["train", "test"]
+    assert (nll.get_xlabel(), nll.get_ylabel()) == ("epoch", "nats per row")
+
+
+def test_history_of_one_epoch_and_of_many():
+    for n in (1, 100):
+        assert plotting.plot_history(records(n, nll_every=1)).axes
+
+
+def test_all_figures_are_written(tmp_path):
+    rbm = machine(n_labels=2)
+    samples = rbm.sample(3, n_steps=2)
+    paths = plotting.save_run_figures(
+        tmp_path, rbm, image_shape=(2, 3), samples=samples, records=records(4, 2)
+    )
+    assert [path.name for path in paths] == [f"{name}.png" for name in plotting.FIGURES]
+    for path in paths:
+        shown = matplotlib.image.imread(path)
+        assert min(shown.shape[:2]) > 300 and np.ptp(shown) > 0.5
+    paths = plotting.save_run_figures(
+        tmp_path / "no images", rbm, image_shape=None, samples=samples
+    )
+    assert "curves.png" not in {path.name for path in paths}
+
+
+def test_messages():
+    rbm = machine()
+    shape = r"image_shape must be \(rows, cols\) with rows \* cols = 6, got \(2, 2\)"
+    with pytest.raises(ValueError, match=f"^plot_filters: {shape}. Leave label units out of it.$"):
+        plotting.plot_filters(rbm, (2, 2))
+    with pytest.raises(ValueError, match=f"^plot_degrees: {shape}"):
+        plotting.plot_degrees(rbm.mask, (2, 2))
+    with pytest.raises(ValueError, match=r"^plot_samples: n must be at least 1, got 0.$"):
+        plotting.plot_samples(torch.zeros(2, 6), (2, 3), n=0)
+    with pytest.raises(ValueError, match=r"^plot_history: records must hold an epoch, got none."):
+        plotting.plot_history([])
+
+
+def test_without_matplotlib_the_message_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(
+        RuntimeError, match=r"^plotting: needs matplotlib, .*ncg_fast\[experiments\]"
+    ):
+        plotting.plot_history(records(1))
+
+
+def test_pyplot_stays_out_and_matplotlib_comes_with_the_first_figure():
+    program = """
+import sys, torch, ncg_fast.plotting as plotting
+assert "matplotlib" not in sys.modules
+plotting.plot_samples(torch.zeros(2, 6), (2, 3))
+assert "matplotlib.pyplot" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
