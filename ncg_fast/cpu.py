@@ -9,6 +9,7 @@ Threads are torch's.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -93,53 +94,32 @@ def hidden_mean(
 visible_mean = hidden_mean  # the same kernel with the other layout and bias
 
 
-def _sample(
-    states: Tensor,
-    digits: Tensor,
-    bias: Tensor,
-    weight_exponent: int,
-    n_chains: int,
-    draw: tuple[int, int, int, int],
-    beta: Tensor | None,
-) -> Tensor:
-    states, digits, bias = states.contiguous(), digits.contiguous(), bias.contiguous()
-    beta = None if beta is None else beta.contiguous()
-    n_in = _n_in(states)
-    packed = _packed(bias.shape[0], n_chains)
-    layer = _layer(digits, bias, n_in, weight_exponent)
-    half_step = layer, _states(states, n_in, n_chains), (*draw, _address(beta))
-    _cpu.sample(*half_step, packed.data_ptr(), torch.get_num_threads())
-    return packed
+def _half_step(stream: int) -> Callable[..., Tensor]:
+    def sample(
+        states: Tensor,
+        digits: Tensor,
+        bias: Tensor,
+        weight_exponent: int,
+        n_chains: int,
+        seed: int,
+        chain_offset: int,
+        step: int,
+        beta: Tensor | None,
+    ) -> Tensor:
+        states, digits, bias = states.contiguous(), digits.contiguous(), bias.contiguous()
+        beta = None if beta is None else beta.contiguous()
+        n_in = _n_in(states)
+        packed = _packed(bias.shape[0], n_chains)
+        layer = _layer(digits, bias, n_in, weight_exponent)
+        draw = seed, chain_offset, step, stream, _address(beta)
+        given = _states(states, n_in, n_chains)
+        _cpu.sample(layer, given, draw, packed.data_ptr(), torch.get_num_threads())
+        return packed
+
+    return sample
 
 
-def sample_hidden(
-    visible: Tensor,
-    to_hidden: Tensor,
-    hidden_bias: Tensor,
-    weight_exponent: int,
-    n_chains: int,
-    seed: int,
-    chain_offset: int,
-    step: int,
-    beta: Tensor | None,
-) -> Tensor:
-    draw = seed, chain_offset, step, HIDDEN_STREAM
-    return _sample(visible, to_hidden, hidden_bias, weight_exponent, n_chains, draw, beta)
-
-
-def sample_visible(
-    hidden: Tensor,
-    to_visible: Tensor,
-    visible_bias: Tensor,
-    weight_exponent: int,
-    n_chains: int,
-    seed: int,
-    chain_offset: int,
-    step: int,
-    beta: Tensor | None,
-) -> Tensor:
-    draw = seed, chain_offset, step, VISIBLE_STREAM
-    return _sample(hidden, to_visible, visible_bias, weight_exponent, n_chains, draw, beta)
+sample_hidden, sample_visible = _half_step(HIDDEN_STREAM), _half_step(VISIBLE_STREAM)
 
 
 def gibbs_steps(

@@ -6,15 +6,12 @@ Philox4x32-10, and each float32 operation is one IEEE operation in a stated orde
 ``free_energy`` and the log-weights of ``anneal`` are float64 sums, which other back ends meet to
 1e-10 relative.
 
-Layouts (``csrc/common/layout.h``):
-    packed states  int64 (n_units, ceil(n_chains / 64)); bit c of word w is chain 64 w + c,
-                   bits past the last chain are 0
-    levels         int32 (n_chains, n_units); k in 0..65535 stands for the probability k / 65535
-    digits         int8  (ceil(n_out / 32), n_digits, ceil(n_in / 64), 32, 64);
-                   lowest digit first, padding 0
+The formats of states, levels and digits are those of ``ops.py``.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -125,36 +122,26 @@ def hidden_mean(
 visible_mean = hidden_mean  # the same arithmetic with the other layout and bias
 
 
-def sample_hidden(
-    visible: Tensor,
-    to_hidden: Tensor,
-    hidden_bias: Tensor,
-    weight_exponent: int,
-    n_chains: int,
-    seed: int,
-    chain_offset: int,
-    step: int,
-    beta: Tensor | None,
-) -> Tensor:
-    """h ~ P(h | v) at inverse temperature beta, packed."""
-    x = preactivation(visible, to_hidden, hidden_bias, weight_exponent, n_chains)
-    return pack_states(_sample(x, beta, seed, chain_offset, step, HIDDEN_STREAM))
+def _half_step(stream: int) -> Callable[..., Tensor]:
+    def sample(
+        states: Tensor,
+        digits: Tensor,
+        bias: Tensor,
+        weight_exponent: int,
+        n_chains: int,
+        seed: int,
+        chain_offset: int,
+        step: int,
+        beta: Tensor | None,
+    ) -> Tensor:
+        x = preactivation(states, digits, bias, weight_exponent, n_chains)
+        return pack_states(_sample(x, beta, seed, chain_offset, step, stream))
+
+    return sample
 
 
-def sample_visible(
-    hidden: Tensor,
-    to_visible: Tensor,
-    visible_bias: Tensor,
-    weight_exponent: int,
-    n_chains: int,
-    seed: int,
-    chain_offset: int,
-    step: int,
-    beta: Tensor | None,
-) -> Tensor:
-    """v ~ P(v | h) at inverse temperature beta, packed."""
-    x = preactivation(hidden, to_visible, visible_bias, weight_exponent, n_chains)
-    return pack_states(_sample(x, beta, seed, chain_offset, step, VISIBLE_STREAM))
+# h ~ P(h | v) and v ~ P(v | h) at inverse temperature beta, packed.
+sample_hidden, sample_visible = _half_step(HIDDEN_STREAM), _half_step(VISIBLE_STREAM)
 
 
 def gibbs_steps(
