@@ -37,8 +37,8 @@ def _layer(digits: Tensor, bias: Tensor, n_in: int, exponent: int) -> tuple[int,
     return digits.data_ptr(), bias.data_ptr(), bias.shape[0], n_in, digits.shape[1], exponent
 
 
-def _packed(n_units: int, n_chains: int) -> Tensor:
-    return torch.empty(n_units, -(-n_chains // WORD), dtype=torch.int64)
+def _packed(like: Tensor, n_units: int, n_chains: int) -> Tensor:
+    return like.new_empty(n_units, -(-n_chains // WORD), dtype=torch.int64)
 
 
 def _n_in(states: Tensor) -> int:
@@ -47,14 +47,14 @@ def _n_in(states: Tensor) -> int:
 
 def pack_states(states: Tensor) -> Tensor:
     n_chains, n_units = states.shape
-    packed = _packed(n_units, n_chains)
+    packed = _packed(states, n_units, n_chains)
     _cpu.pack_states(states.contiguous().data_ptr(), n_chains, n_units, packed.data_ptr())
     return packed
 
 
 def unpack_states(packed: Tensor, n_chains: int) -> Tensor:
     packed = packed.contiguous()
-    states = torch.empty(n_chains, packed.shape[0], dtype=torch.uint8)
+    states = packed.new_empty(n_chains, packed.shape[0], dtype=torch.uint8)
     _cpu.unpack_states(packed.data_ptr(), n_chains, packed.shape[0], states.data_ptr())
     return states
 
@@ -85,7 +85,7 @@ def hidden_mean(
 ) -> Tensor:
     states, digits, bias = states.contiguous(), digits.contiguous(), bias.contiguous()
     n_in = _n_in(states)
-    mean = torch.empty(n_chains, bias.shape[0])
+    mean = bias.new_empty(n_chains, bias.shape[0])
     layer = _layer(digits, bias, n_in, weight_exponent)
     _cpu.mean(layer, _states(states, n_in, n_chains), mean.data_ptr(), torch.get_num_threads())
     return mean
@@ -109,7 +109,7 @@ def _half_step(stream: int) -> Callable[..., Tensor]:
         states, digits, bias = states.contiguous(), digits.contiguous(), bias.contiguous()
         beta = None if beta is None else beta.contiguous()
         n_in = _n_in(states)
-        packed = _packed(bias.shape[0], n_chains)
+        packed = _packed(bias, bias.shape[0], n_chains)
         layer = _layer(digits, bias, n_in, weight_exponent)
         draw = seed, chain_offset, step, stream, _address(beta)
         given = _states(states, n_in, n_chains)
@@ -142,7 +142,7 @@ def gibbs_steps(
     beta = None if beta is None else beta.contiguous()
     clamped = None if clamped is None else clamped.contiguous()
     n_visible, n_hidden = visible_bias.shape[0], hidden_bias.shape[0]
-    last, hidden = _packed(n_visible, n_chains), _packed(n_hidden, n_chains)
+    last, hidden = (_packed(visible, n, n_chains) for n in (n_visible, n_hidden))
     _cpu.gibbs_steps(
         _layer(to_hidden, hidden_bias, n_visible, weight_exponent),
         _layer(to_visible, visible_bias, n_hidden, weight_exponent),
@@ -180,13 +180,13 @@ def connection_gradient(
     states = tuple(t.contiguous() for t in (hidden_data, visible_data, hidden_model, visible_model))
     weight, mask = (None if t is None else t.contiguous() for t in (weight, mask))
     shape = n_hidden, n_visible = hidden_data.shape[1], visible_model.shape[0]
-    outputs = (
-        torch.empty(shape),
-        torch.empty(0) if mask is None else torch.empty(shape),
-        torch.empty(0) if weight is None else torch.empty(shape),
-        torch.empty(n_visible),
-        torch.empty(n_hidden),
+    shapes: list[tuple[int, ...]] = [shape]
+    shapes += [(0,) if given is None else shape for given in (mask, weight)]
+    shapes += [(n_visible,), (n_hidden,)]
+    difference, by_weight, by_strength, by_visible, by_hidden = (
+        hidden_data.new_empty(each, dtype=torch.float32) for each in shapes
     )
+    outputs = difference, by_weight, by_strength, by_visible, by_hidden
     addresses = (tensor.data_ptr() for tensor in outputs)
     given = _address(weight), _address(mask)
     _cpu.connection_gradient(_phases(*states), *shape, *given, *addresses, torch.get_num_threads())
@@ -273,7 +273,7 @@ def free_energy(
     tensors = visible, to_hidden, visible_bias, hidden_bias
     visible, to_hidden, visible_bias, hidden_bias = (t.contiguous() for t in tensors)
     n_visible = visible_bias.shape[0]
-    energy = torch.empty(n_chains, dtype=torch.float64)
+    energy = visible_bias.new_empty(n_chains, dtype=torch.float64)
     layer = _layer(to_hidden, hidden_bias, n_visible, weight_exponent)
     states = _states(visible, n_visible, n_chains)
     addresses = visible_bias.data_ptr(), energy.data_ptr()
@@ -300,7 +300,7 @@ def anneal(
         t.contiguous() for t in tensors
     )
     visible = visible.clone(memory_format=torch.contiguous_format)
-    log_weights = torch.empty(n_chains, dtype=torch.float64)
+    log_weights = visible_bias.new_empty(n_chains, dtype=torch.float64)
     _cpu.anneal(
         _layer(to_hidden, hidden_bias, visible_bias.shape[0], weight_exponent),
         _layer(to_visible, visible_bias, hidden_bias.shape[0], weight_exponent),

@@ -116,8 +116,8 @@ class RBM(nn.Module):
         else:
             weight = (scale * generator.standard_normal(shape)).astype(np.float32)
         self.weight = nn.Parameter(torch.from_numpy(weight))
-        self.visible_bias = nn.Parameter(torch.zeros(n_visible))
-        self.hidden_bias = nn.Parameter(torch.zeros(n_hidden))
+        self.visible_bias = nn.Parameter(torch.zeros(n_visible, dtype=torch.float32, device="cpu"))
+        self.hidden_bias = nn.Parameter(torch.zeros(n_hidden, dtype=torch.float32, device="cpu"))
         if learn_connections is False:
             self.register_parameter("connection_strength", None)
         else:

@@ -80,7 +80,7 @@ def encode_clamp(op: str, clamp: Tensor, n: int, n_units: int) -> tuple[Tensor, 
 def encode_beta(op: str, beta: float | Tensor, n: int) -> Tensor:
     """A user's inverse temperature as float32 (n,)."""
     if not isinstance(beta, Tensor):
-        return torch.full((n,), checks.number(op, "beta", beta))
+        return torch.full((n,), checks.number(op, "beta", beta), dtype=torch.float32)
     checks.finite(op, beta=beta)
     fits = beta.dim() == 0 or beta.shape == (n,)
     checks.require(

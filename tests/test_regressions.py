@@ -78,3 +78,24 @@ def test_anneal_refuses_a_ladder_that_is_none(betas):
     ladder = torch.tensor(betas, dtype=torch.float64)
     with pytest.raises(ValueError, match="anneal: betas must"):
         ops.anneal(visible, *model[:4], torch.zeros(7), ladder, model[4], 50, seed=0)
+
+
+def test_torch_s_default_dtype_does_not_matter():
+    """Results were allocated in the default dtype and filled as float32."""
+    before = RBM(7, 5, seed=0)
+    try:
+        torch.set_default_dtype(torch.float64)
+        rbm = RBM(7, 5, seed=0)
+        rows = torch.arange(140).view(20, 7) % 3 == 0
+        mean, gradient = rbm(rows), rbm.connection_gradient(rows)
+        rbm.train_step_(rows, 2, lr=0.1, lr_strength=0.1)
+        rbm.gibbs_steps(rows, 2, beta=0.5)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert {p.dtype for p in rbm.parameters()} == {torch.float32}
+    assert torch.equal(mean, before(rows)) and torch.equal(
+        gradient, before.connection_gradient(rows)
+    )
+    before.train_step_(rows, 2, lr=0.1, lr_strength=0.1)
+    before.gibbs_steps(rows, 2, beta=0.5)
+    assert torch.equal(rbm.sample(9, 3), before.sample(9, 3))
