@@ -1,8 +1,7 @@
-"""Masks, strengths and topology measures against definitions written out by hand or brute force."""
+"""Masks and strengths against definitions written out by hand."""
 
 import doctest
 import itertools
-import math
 import subprocess
 import sys
 
@@ -11,34 +10,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from masks import mask_of
 
 from ncg_fast import connectivity, topology
 from ncg_fast.connectivity import (
     convolution_mask,
-    degrees,
     dense_mask,
-    density,
     initial_mask,
     initial_strength,
     line_mask,
-    protect_labels,
     random_mask,
     spiral_mask,
-    topology_distance,
 )
-
-
-def mask_of(*rows):
-    """Rows as text, '1' where a connection is."""
-    return torch.tensor([[letter == "1" for letter in row] for row in rows])
-
-
-@st.composite
-def masks(draw, n_masks, max_hidden=5, max_visible=6):
-    n_hidden = draw(st.integers(1, max_hidden))
-    n_visible = draw(st.integers(1, max_visible))
-    bits = st.lists(st.booleans(), min_size=n_hidden * n_visible, max_size=n_hidden * n_visible)
-    return [torch.tensor(draw(bits)).view(n_hidden, n_visible) for _ in range(n_masks)]
 
 
 def test_doctest():
@@ -262,253 +245,3 @@ def test_initial_strength_is_decided_by_the_seed():
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert torch.equal(initial_strength(mask.T.contiguous().T), first)
-
-
-# --- labels and measures ---
-
-
-def test_protect_labels_switches_the_last_columns_on():
-    mask = mask_of("0101", "1000")
-    expected = {0: mask, 1: mask_of("0101", "1001"), 3: mask_of("0111", "1111")}
-    for n_labels, protected in expected.items():
-        assert torch.equal(protect_labels(mask, n_labels), protected)
-    assert protect_labels(mask, 4).all()
-    assert torch.equal(mask, mask_of("0101", "1000"))
-    protect_labels(mask, 0)[0, 0] = True
-    assert torch.equal(mask, mask_of("0101", "1000"))
-
-
-def test_density_leaves_the_labels_out():
-    mask = mask_of("0101", "1001", "0001")
-    assert density(mask) == 5 / 12
-    assert density(mask, 1) == 2 / 9
-    assert density(mask, n_labels=3) == 1 / 3
-    assert density(mask.T) == 5 / 12
-
-
-def test_degrees():
-    mask = mask_of("0101", "1001", "0001")
-    hidden, visible = degrees(mask)
-    assert hidden.tolist() == [2, 2, 1]
-    assert visible.tolist() == [1, 1, 0, 3]
-    assert hidden.dtype == visible.dtype == torch.int64
-    assert degrees(mask.T).hidden.tolist() == [1, 1, 0, 3]
-
-
-# --- distance ---
-
-
-def brute_force_distance(mask_a, mask_b):
-    sets_a, sets_b = ([set(np.flatnonzero(row)) for row in m.numpy()] for m in (mask_a, mask_b))
-
-    def unit_distance(a, b):
-        return len(a ^ b) / len(a | b) if a | b else 0.0
-
-    return min(
-        math.fsum(map(unit_distance, sets_a, order)) / len(sets_a)
-        for order in itertools.permutations(sets_b)
-    )
-
-
-@given(masks(2))
-@settings(deadline=None)
-def test_topology_distance_is_the_best_of_all_matchings(pair):
-    distance = topology_distance(*pair)
-    assert distance == pytest.approx(brute_force_distance(*pair), abs=1e-12)
-    assert 0 <= distance <= 1
-
-
-@given(masks(3))
-@settings(deadline=None)
-def test_topology_distance_is_a_distance(three):
-    a, b, c = three
-    assert topology_distance(a, b) == pytest.approx(topology_distance(b, a), abs=1e-12)
-    detour = topology_distance(a, b) + topology_distance(b, c)
-    assert topology_distance(a, c) <= detour + 1e-12
-
-
-@given(masks(1), st.randoms(use_true_random=False))
-@settings(deadline=None)
-def test_topology_distance_ignores_the_order_of_hidden_units(one, random):
-    (mask,) = one
-    order = list(range(len(mask)))
-    random.shuffle(order)
-    assert topology_distance(mask, mask[order]) == 0.0
-
-
-def test_topology_distance_by_hand():
-    a, b = mask_of("1100", "0011"), mask_of("0001", "1110")
-    # 1100 with 1110: 1/3; 0011 with 0001: 1/2.
-    assert topology_distance(a, b) == pytest.approx((1 / 3 + 1 / 2) / 2)
-    assert topology_distance(mask_of("1100"), mask_of("0011")) == 1.0
-    assert topology_distance(mask_of("0000"), mask_of("0000")) == 0.0
-    assert topology_distance(mask_of("0000"), mask_of("0001")) == 1.0
-
-
-def test_topology_distance_leaves_the_labels_out():
-    a, b = mask_of("10011", "01011"), mask_of("01000", "10000")
-    assert topology_distance(a, b, n_labels=2) == 0.0
-    assert topology_distance(a, b) > 0
-
-
-def test_topology_distance_of_large_masks():
-    mask = random_mask(500, 784, 0.3)
-    order = torch.randperm(500, generator=torch.Generator().manual_seed(0))
-    assert topology_distance(mask, mask[order]) == 0.0
-    # Of two independent masks: 1 - 0.09 / 0.51 unmatched, a little less after matching.
-    assert 0.7 < topology_distance(mask, random_mask(500, 784, 0.3, seed=1)) < 0.8235
-
-
-def test_missing_scipy_names_the_remedy(monkeypatch):
-    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
-    with pytest.raises(RuntimeError) as caught:
-        topology_distance(dense_mask(2, 2), dense_mask(2, 2))
-    assert str(caught.value).startswith("topology_distance: needs SciPy, got ")
-    assert str(caught.value).endswith(' Run pip install "ncg_fast[experiments]".')
-
-
-# --- faults ---
-
-MASK = mask_of("01", "10")
-FAULTS = [
-    (dense_mask, (0, 2), {}, "dense_mask: n_hidden must be at least 1, got 0."),
-    (dense_mask, (2, 2.0), {}, "dense_mask: n_visible must be an int, got float 2.0."),
-    (random_mask, (2, -1, 0.5), {}, "random_mask: n_visible must be at least 1, got -1."),
-    (random_mask, (2, 2, 1.5), {}, "random_mask: density must be in [0, 1], got 1.5."),
-    (random_mask, (2, 2, math.nan), {}, "random_mask: density must be finite, got nan."),
-    (
-        random_mask,
-        (2, 2, 0.5),
-        {"seed": -1},
-        "random_mask: seed must be in [0, 9223372036854775807], got -1.",
-    ),
-    (line_mask, (2, 4, 0), {}, "line_mask: n_connections must be in [1, 4], got 0."),
-    (line_mask, (2, 4, 5), {}, "line_mask: n_connections must be in [1, 4], got 5."),
-    (line_mask, (0, 4, 2), {}, "line_mask: n_hidden must be at least 1, got 0."),
-    (
-        spiral_mask,
-        (8, 8, 2),
-        {},
-        "spiral_mask: n_visible must be a square, got 8. Use line_mask for other sizes.",
-    ),
-    (
-        spiral_mask,
-        (4, 9, 2),
-        {},
-        "spiral_mask: n_hidden must be n_visible = 9, got 4. Use line_mask for other sizes.",
-    ),
-    (spiral_mask, (9, 9, 10), {}, "spiral_mask: n_connections must be in [1, 9], got 10."),
-    (
-        convolution_mask,
-        ((28, 28), 500),
-        {},
-        "convolution_mask: n_hidden must be m^2 with 1 <= m <= 28, got 500. Use line_mask.",
-    ),
-    (
-        convolution_mask,
-        ((28, 3), 16),
-        {},
-        "convolution_mask: n_hidden must be m^2 with 1 <= m <= 3, got 16. Use line_mask.",
-    ),
-    (
-        convolution_mask,
-        (784, 4),
-        {},
-        "convolution_mask: image_shape must be (rows, cols), got 784. Pass both.",
-    ),
-    (
-        convolution_mask,
-        ((0, 28), 4),
-        {},
-        "convolution_mask: image_shape must be at least 1, got 0.",
-    ),
-    (
-        initial_mask,
-        ("star", 2, 2),
-        {},
-        "initial_mask: pattern must be one of 'dense', 'random', 'line', 'spiral', 'convolution',"
-        " got 'star'.",
-    ),
-    (
-        initial_mask,
-        ("line", 2, 2),
-        {},
-        'initial_mask: n_connections must be given for "line", got None. Pass n_connections=.',
-    ),
-    (
-        initial_mask,
-        ("convolution", 4, 9),
-        {},
-        'initial_mask: image_shape must be given for "convolution", got None. Pass image_shape=.',
-    ),
-    (
-        initial_mask,
-        ("convolution", 4, 10),
-        {"image_shape": (3, 3)},
-        "initial_mask: n_visible must be rows * cols = 9, got 10."
-        " Append label columns to the mask of the pixels.",
-    ),
-    (
-        initial_strength,
-        (MASK.float(),),
-        {},
-        "initial_strength: mask must be a bool tensor (n_hidden, n_visible), got torch.float32"
-        " (2, 2). Pass one row per hidden unit, as torch.bool.",
-    ),
-    (
-        initial_strength,
-        (MASK,),
-        {"seed": 2**63},
-        "initial_strength: seed must be in [0, 9223372036854775807], got 9223372036854775808.",
-    ),
-    (protect_labels, (MASK, 3), {}, "protect_labels: n_labels must be in [0, 2], got 3."),
-    (density, (MASK, 2), {}, "density: n_labels must be in [0, 1], got 2."),
-    (
-        degrees,
-        (MASK[0],),
-        {},
-        "degrees: mask must be a bool tensor (n_hidden, n_visible), got torch.bool (2,)."
-        " Pass one row per hidden unit, as torch.bool.",
-    ),
-    (
-        degrees,
-        (MASK.numpy(),),
-        {},
-        "degrees: mask must be a bool tensor (n_hidden, n_visible), got ndarray."
-        " Pass one row per hidden unit, as torch.bool.",
-    ),
-    (
-        density,
-        (MASK[:0],),
-        {},
-        "density: mask must be a bool tensor (n_hidden, n_visible), got torch.bool (0, 2)."
-        " Pass one row per hidden unit, as torch.bool.",
-    ),
-    (
-        topology_distance,
-        (MASK, MASK.int()),
-        {},
-        "topology_distance: mask_b must be a bool tensor (n_hidden, n_visible), got torch.int32"
-        " (2, 2). Pass one row per hidden unit, as torch.bool.",
-    ),
-    (
-        topology_distance,
-        (MASK, MASK[:1]),
-        {},
-        "topology_distance: mask_b must have the shape of mask_a, (2, 2), got (1, 2)."
-        " Compare masks of one size.",
-    ),
-    (
-        topology_distance,
-        (MASK, MASK),
-        {"n_labels": -1},
-        "topology_distance: n_labels must be in [0, 1], got -1.",
-    ),
-]
-
-
-@pytest.mark.parametrize(("function", "arguments", "options", "message"), FAULTS)
-def test_faults_are_named(function, arguments, options, message):
-    with pytest.raises(ValueError, match=r"\A\w+: ") as caught:
-        function(*arguments, **options)
-    assert str(caught.value) == message

@@ -1,0 +1,129 @@
+"""The command line: runs that stop and go on, and files that are not what they should be."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from command_line import TINY, bits, fails, records
+
+from ncg_fast import data
+from ncg_fast.checkpoint import load_checkpoint
+from ncg_fast.cli import main
+
+pytestmark = pytest.mark.usefixtures("one_thread", "own_folder")
+
+
+# --- stop and go on ---
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_run_goes_on_to_the_same_bits(stop, tmp_path):
+    options = [*TINY, "--persistent", "--momentum", "0.5", "--nll-every", "0"]
+    command = [sys.executable, "-m", "ncg_fast.cli", "train", *options, "--epochs", "1000000"]
+    folder = tmp_path / "stopped"
+    process = subprocess.Popen(
+        [*command, "--output", str(folder)], stderr=subprocess.PIPE, text=True
+    )
+    metrics, deadline = folder / "metrics.jsonl", time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        if metrics.exists() and metrics.read_text().count("\n") >= 3:
+            break
+        time.sleep(0.02)
+    process.send_signal(stop)
+    _, shown = process.communicate(timeout=60)
+    n_done = len(load_checkpoint(folder / "checkpoint.safetensors")[1].history)
+    if stop == signal.SIGINT:
+        assert process.returncode == 130
+        lead = f"ncg-fast train: stopped after epoch {n_done} of 1000000. "
+        assert shown == f"{lead}Go on with: ncg-fast train --output {folder} --resume\n"
+        assert len(records(folder)) == n_done
+    with metrics.open("a") as file:
+        file.write('{"epoch": 999')  # a line that was cut off
+    epochs = ["--epochs", str(n_done + 2), "--quiet"]
+    assert main(["train", "--output", str(folder), "--resume", *epochs]) == 0
+    assert main(["train", *options, *epochs, "--output", "straight"]) == 0
+    assert bits(folder) == bits(tmp_path / "straight")
+    assert records(folder) == records(tmp_path / "straight")
+
+
+def test_ctrl_c_outside_the_epochs(monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(data, "load", interrupted)
+    fails(capsys, ["train", *TINY], 130, "ncg-fast train: stopped")
+
+
+def test_resume_keeps_the_options_of_the_run(tmp_path, capsys):
+    args = ["train", *TINY, "--lr", "0.2", "--output", "run", "--quiet"]
+    assert main([*args, "--epochs", "2"]) == 0
+    message = r"ncg-fast train: --lr must stay 0\.2 with --resume, got 0\.1\. Leave it out, .*"
+    fails(capsys, ["train", "--output", "run", "--resume", "--lr", "0.1"], 2, message)
+    message = r"ncg-fast train: fit: epochs must be at least the 2 that .* has done, got 1\."
+    fails(capsys, ["train", "--output", "run", "--resume", "--epochs", "1"], 2, message)
+    assert main(["train", "--output", "run", "--resume", "--epochs", "3", "--quiet"]) == 0
+    assert len(records(tmp_path / "run")) == 3
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["epochs"] == 3
+
+
+# --- files that are not what they should be ---
+
+
+@pytest.mark.parametrize("command", ["evaluate", "sample", "plot"])
+@pytest.mark.parametrize("kept", [0, 100, -1])
+def test_truncated_models(command, kept, trained, tmp_path, capsys):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes((trained / "model.safetensors").read_bytes()[:kept])
+    message = rf"ncg-fast {command}: load: {path} must be a checkpoint of ncg_fast, got .*"
+    args = [command, str(path)]
+    fails(capsys, [*args, "--data", "digits"] if command == "evaluate" else args, 2, message)
+
+
+def test_foreign_models_and_folders(tmp_path, capsys):
+    from safetensors.torch import save_file
+
+    save_file({"weight": torch.zeros(2)}, "other.safetensors")
+    message = (
+        r"ncg-fast plot: load: other.safetensors must be .*, got a safetensors file of another.*"
+    )
+    fails(capsys, ["plot", "other.safetensors"], 2, message)
+    message = r"ncg-fast plot: run folder must hold model.safetensors or checkpoint.safetensors, .*"
+    fails(capsys, ["plot", str(tmp_path)], 2, message)
+    fails(capsys, ["plot", "missing"], 2, "ncg-fast plot: load: missing must be a checkpoint.*")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "Expecting"),
+        ("[]", "other keys"),
+        ('{"layers": 2}', "other keys"),
+        ('{"data": 5}', "data = 5"),
+        ('{"image_shape": "3x3"}', "image_shape = '3x3'"),
+        ('{"lr_strength": "fast"}', "lr_strength = 'fast'"),
+    ],
+)
+def test_damaged_config(text, message, trained, tmp_path, capsys):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes((trained / "model.safetensors").read_bytes())
+    (folder / "config.json").write_text(text)
+    message = f"ncg-fast plot: run/config.json must be sound, got {message}.*"
+    fails(capsys, ["plot", "run"], 2, message)
+
+
+def test_a_damaged_checkpoint_is_not_resumed(trained, tmp_path, capsys):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in ("config.json", "metrics.jsonl"):
+        (folder / name).write_bytes((trained / name).read_bytes())
+    whole = (trained / "checkpoint.safetensors").read_bytes()
+    (folder / "checkpoint.safetensors").write_bytes(whole[:-5])
+    before = (folder / "metrics.jsonl").read_bytes()
+    message = "ncg-fast train: load_checkpoint: run/checkpoint.safetensors must be .*"
+    fails(capsys, ["train", "--output", "run", "--resume"], 2, message)
+    assert (folder / "metrics.jsonl").read_bytes() == before

@@ -1,0 +1,234 @@
+"""A message for each fault of data sets, their files and the options of data.load."""
+
+import re
+import zipfile
+
+import numpy as np
+import pytest
+from data_sets import SOUND, error_of, save
+
+from ncg_fast import data
+
+SHAPES = "be numbers of shape (n, n_visible) or (n, rows, cols), none of them 0"
+FAULTS = {
+    "one axis": (
+        {"x": np.zeros(4)},
+        f"x of set must {SHAPES}, got float64 (4,). Reshape or convert it.",
+    ),
+    "four axes": (
+        {"train": np.zeros((4, 1, 2, 2)), "test": SOUND},
+        f"train of set must {SHAPES}, got float64 (4, 1, 2, 2). Reshape or convert it.",
+    ),
+    "no axis": (
+        {"x": np.float64(1)},
+        f"x of set must {SHAPES}, got float64 (). Reshape or convert it.",
+    ),
+    "no rows": (
+        {"x_train": SOUND, "x_test": np.zeros((0, 4))},
+        f"test of set must {SHAPES}, got float64 (0, 4). Reshape or convert it.",
+    ),
+    "no columns": (
+        {"x": np.zeros((4, 0))},
+        f"x of set must {SHAPES}, got float64 (4, 0). Reshape or convert it.",
+    ),
+    "text": (
+        {"x": np.array([["a", "b"]])},
+        f"x of set must {SHAPES}, got <U1 (1, 2). Reshape or convert it.",
+    ),
+    "complex": (
+        {"x": SOUND * 1j},
+        f"x of set must {SHAPES}, got complex128 (4, 4). Reshape or convert it.",
+    ),
+    "one row": (
+        {"x": np.ones((1, 4))},
+        "x of set must hold 2 rows or more, got 1. Save train and test arrays.",
+    ),
+    "NaN": (
+        {"x": np.array([[0.0, np.nan], [1.0, 0.0]])},
+        "x of set must lie in [0, 1], got nan to nan. Rescale it, or drop NaN.",
+    ),
+    "inf": (
+        {"train": SOUND, "test": np.array([[0, 0, 0, np.inf]])},
+        "test of set must lie in [0, 1], got 0.0 to inf. Rescale it, or drop NaN.",
+    ),
+    "float grey of 255": (
+        {"x": np.array([[0.0, 255.0], [3.0, 4.0]])},
+        "x of set must lie in [0, 1], got 0.0 to 255.0. Rescale it, or drop NaN.",
+    ),
+    "integer of 256": (
+        {"x": np.array([[0, 256], [3, 4]])},
+        "x of set must lie in [0, 255], got 0 to 256. Rescale it, or drop NaN.",
+    ),
+    "spins": (
+        {"x": np.array([[-1, 1], [1, -1]])},
+        "x of set must lie in [0, 255], got -1 to 1. Rescale it, or drop NaN.",
+    ),
+    "state past the alphabet": (
+        {"x": np.array([[0, 3], [1, 2]]), "alphabet": "abc"},
+        "x of set must lie in [0, 2], got 0 to 3. Rescale it, or drop NaN.",
+    ),
+    "states that are no integers": (
+        {"x": np.array([[0.0, 1.0], [1.0, 1.0]]), "alphabet": "abc"},
+        f"x of set must {SHAPES}, got float64 (2, 2). Reshape or convert it.",
+    ),
+    "unequal columns": (
+        {"train": np.ones((4, 3)), "test": np.ones((4, 2))},
+        "set must have train and test rows alike, got float64 (3,) and float64 (2,). Resave them.",
+    ),
+    "unequal dtypes": (
+        {"train": np.ones((4, 3)), "test": np.ones((4, 3), np.uint8)},
+        "set must have train and test rows alike, got float64 (3,) and uint8 (3,). Resave them.",
+    ),
+    "too many labels": (
+        {"x": SOUND, "y": np.arange(5)},
+        "labels of x of set must be integers of shape (4,), got int64 (5,). Resave them.",
+    ),
+    "labels that are no integers": (
+        {"train": SOUND, "test": SOUND, "y_test": np.zeros(4)},
+        "labels of test of set must be integers of shape (4,), got float64 (4,). Resave them.",
+    ),
+    "packed rows too short": (
+        {"x": np.zeros((4, 2), np.uint8), "d": 17},
+        "x of set must be uint8 (n, ceil(d / 8)), got uint8 (4, 2) with d = 17."
+        " Drop d, or pack the rows.",
+    ),
+    "packed rows of 64 bits": (
+        {"x": np.zeros((4, 2), np.int64), "d": 16},
+        "x of set must be uint8 (n, ceil(d / 8)), got int64 (4, 2) with d = 16."
+        " Drop d, or pack the rows.",
+    ),
+    "d below 1": (
+        {"x": np.zeros((4, 0), np.uint8), "d": 0},
+        "x of set must be uint8 (n, ceil(d / 8)), got uint8 (4, 0) with d = 0."
+        " Drop d, or pack the rows.",
+    ),
+    "d that is no integer": (
+        {"x": np.zeros((4, 2), np.uint8), "d": 16.0},
+        "x of set must be uint8 (n, ceil(d / 8)), got uint8 (4, 2) with d = 16.0."
+        " Drop d, or pack the rows.",
+    ),
+    "no known array": (
+        {"images": SOUND, "y": np.arange(4)},
+        "arrays of set must be train and test, or x, got ['y']. Rename them.",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_content_faults_are_named(fault, tmp_path):
+    arrays, message = FAULTS[fault]
+    assert error_of(save(tmp_path, **arrays)) == f"data.load: {message}"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"binarize": "round"},
+            'data.load: binarize must be "stochastic", "threshold" or None, got \'round\'.'
+            " Pick one.",
+        ),
+        ({"seed": -1}, "data.load: seed must be in [0, 9223372036854775807], got -1."),
+        (
+            {"seed": 2**63},
+            "data.load: seed must be in [0, 9223372036854775807], got 9223372036854775808.",
+        ),
+        ({"seed": 1.0}, "data.load: seed must be an int, got float 1.0."),
+    ],
+)
+def test_option_faults_are_named(options, message):
+    assert error_of("bars-and-stripes", **options) == message
+
+
+def test_unknown_name_lists_the_known_ones(no_data_folder):
+    assert error_of("mnits") == (
+        "data.load: name_or_path must be a path to .npz or .npy, bars-and-stripes-N, or one of"
+        " bars-and-stripes, digits, fashion-mnist, mnist, got 'mnits'."
+        " For more, set NCG_FAST_DATA (now unset) to a directory with a folder per set."
+    )
+
+
+def test_names_cannot_leave_the_folder(tmp_path, monkeypatch):
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "outside").mkdir()
+    save(tmp_path / "outside", x=SOUND)
+    monkeypatch.setenv("NCG_FAST_DATA", str(tmp_path / "inside"))
+    assert "got '../outside'" in error_of("../outside")
+
+
+@pytest.mark.parametrize("side", [0, 13])
+def test_bars_and_stripes_of_bad_side(side):
+    assert error_of(f"bars-and-stripes-{side}") == (
+        f"data.load: bars-and-stripes must have a side in [1, 12], got {side}."
+        " Use bars-and-stripes-4."
+    )
+
+
+def test_data_folder_that_is_none(monkeypatch, tmp_path):
+    missing = tmp_path / "missing"
+    monkeypatch.setenv("NCG_FAST_DATA", str(missing))
+    message = f"NCG_FAST_DATA must name a directory, got {str(missing)!r}. Correct or unset it."
+    assert error_of("mnist") == f"data.load: {message}"
+    data.load("bars-and-stripes")
+
+
+def unsound(path, kind_of_error):
+    return (
+        r"data\.load: name_or_path must be a sound \.npz or \.npy file, got "
+        rf"{re.escape(str(path))}: {kind_of_error}: .*\. Check the path, or save the"
+        r" file again with numpy\.savez, without objects\."
+    )
+
+
+def test_missing_file_and_directory(tmp_path):
+    path = tmp_path / "missing.npz"
+    assert re.fullmatch(unsound(path, "FileNotFoundError"), error_of(path))
+    path.mkdir()
+    assert re.fullmatch(unsound(path, "IsADirectoryError"), error_of(path))
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".npy"])
+def test_truncated_file_at_every_length(suffix, tmp_path):
+    whole, cut = tmp_path / f"whole{suffix}", tmp_path / f"cut{suffix}"
+    rows = np.random.default_rng(0).random((9, 7))
+    if suffix == ".npz":
+        np.savez_compressed(whole, train=rows, test=rows)
+    else:
+        np.save(whole, rows)
+    content = whole.read_bytes()
+    for length in range(len(content)):
+        cut.write_bytes(content[:length])
+        assert re.fullmatch(unsound(cut, r"\w+"), error_of(cut), re.DOTALL)
+    data.load(whole)
+
+
+def test_foreign_files(tmp_path):
+    path = tmp_path / "foreign.npz"
+    path.write_text("label,pixel\n1,0\n")
+    assert re.fullmatch(unsound(path, "ValueError"), error_of(path))
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", "no array")
+    assert error_of(path) == (
+        f"data.load: x of foreign must {SHAPES}, got |S8 (). Reshape or convert it."
+    )
+
+
+class Canary:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_pickles_are_never_read(tmp_path):
+    sung = tmp_path / "sung"
+    objects = np.array([[Canary(sung)], [Canary(sung)]], dtype=object)
+    path = save(tmp_path, x=objects)
+    assert re.fullmatch(unsound(path, "ValueError"), error_of(path))
+    path = tmp_path / "canary.npy"
+    np.save(path, objects)
+    assert re.fullmatch(unsound(path, "ValueError"), error_of(path))
+    assert not sung.exists()

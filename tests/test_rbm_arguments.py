@@ -1,0 +1,156 @@
+"""A message for each wrong argument of the module, which leaves it as it was."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from small_machine import N_HIDDEN, N_VISIBLE, N, same
+
+from ncg_fast import RBM
+
+NAN = float("nan")
+BAD_STATES = [
+    (
+        torch.zeros(N_VISIBLE, N),
+        f"visible must have shape (n_rows, n_units) = (any, {N_VISIBLE}), got ({N_VISIBLE}, {N}). "
+        "Did you pass visible.T?",
+    ),
+    (
+        torch.zeros(2, 3, N_VISIBLE),
+        f"visible must have shape (n_rows, n_units) = (any, {N_VISIBLE}), got (2, 3, {N_VISIBLE}).",
+    ),
+    (
+        torch.full((2, N_VISIBLE), 255, dtype=torch.uint8),
+        "visible must hold only 0 and 1, got values up to 255. "
+        "Binarise it, or pass visible / 255 as probabilities.",
+    ),
+    (
+        torch.full((2, N_VISIBLE), 255.0),
+        "visible must hold values in [0, 1], got values in [255, 255]. "
+        "Binarise it, or pass visible / 255 as probabilities.",
+    ),
+    (
+        torch.full((2, N_VISIBLE), -1.0),
+        "visible must hold values in [0, 1], got values in [-1, -1].",
+    ),
+    (torch.full((2, N_VISIBLE), NAN), "visible must hold values in [0, 1], got NaN."),
+    (
+        torch.zeros(2, N_VISIBLE, dtype=torch.int64),
+        "visible must be bool, uint8 or floating, got torch.int64. Use visible.to(torch.uint8).",
+    ),
+    ([[0.0] * N_VISIBLE], "visible must be a torch.Tensor, got list."),
+]
+
+
+@pytest.mark.parametrize("method", ["forward", "free_energy", "reconstruct", "sample_hidden"])
+@pytest.mark.parametrize(("bad", "text"), BAD_STATES)
+def test_bad_states(rbm: RBM, method: str, bad: Any, text: str) -> None:
+    before = copy.deepcopy(rbm)
+    with pytest.raises(ValueError) as error:
+        getattr(rbm, method)(bad)
+    assert str(error.value) == f"RBM.{method}: {text}"
+    same(rbm, before)
+
+
+@pytest.mark.parametrize(("bad", "text"), BAD_STATES)
+def test_bad_states_change_no_parameter(rbm: RBM, bad: Any, text: str) -> None:
+    before = copy.deepcopy(rbm)
+    for name, options in (("contrastive_divergence", {}), ("train_step_", {"lr": 0.1})):
+        with pytest.raises(ValueError) as error:
+            getattr(rbm, name)(bad, **options)
+        assert str(error.value) == f"RBM.{name}: {text}"
+    assert all(p.grad is None for p in rbm.parameters())
+    same(rbm, before)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"n_visible": 0}, "RBM: n_visible must be at least 1, got 0."),
+        ({"n_hidden": 2.0}, "RBM: n_hidden must be an int, got float 2.0."),
+        ({"density": 1.5}, "RBM: density must be in [0, 1], got 1.5."),
+        ({"density": NAN}, "RBM: density must be finite, got nan."),
+        ({"weight_scale": -1}, "RBM: weight_scale must be at least 0, got -1."),
+        (
+            {"weight_init": "xavier"},
+            "RBM: weight_init must be one of 'uniform', 'normal', got 'xavier'.",
+        ),
+        ({"seed": -1}, f"RBM.manual_seed: seed must be in [0, {2**63 - 1}], got -1."),
+        (
+            {"n_labels": N_VISIBLE},
+            f"RBM: n_labels must be in [0, {N_VISIBLE - 1}], got {N_VISIBLE}.",
+        ),
+        (
+            {"mask": torch.ones(N_VISIBLE, N_HIDDEN, dtype=torch.bool)},
+            f"RBM: mask must have shape (n_hidden, n_visible) = ({N_HIDDEN}, {N_VISIBLE}), "
+            f"got ({N_VISIBLE}, {N_HIDDEN}). Did you pass mask.T?",
+        ),
+        (
+            {"mask": torch.ones(N_HIDDEN, N_VISIBLE)},
+            "RBM: mask must be bool, got torch.float32. Use mask.to(torch.bool).",
+        ),
+        (
+            {"mask": torch.ones(N_HIDDEN, N_VISIBLE, dtype=torch.bool), "density": 0.5},
+            "RBM: density must be left out where mask is given, got 0.5.",
+        ),
+    ],
+)
+def test_bad_constructor_arguments(arguments: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError) as error:
+        RBM(**{"n_visible": N_VISIBLE, "n_hidden": N_HIDDEN, **arguments})
+    assert str(error.value) == text
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda r, v: r.sample(0), "RBM.sample: n must be in [1, 4294967295], got 0."),
+        (lambda r, v: r.sample(1, n_steps=0), "RBM.sample: n_steps must be at least 1, got 0."),
+        (lambda r, v: r.gibbs_steps(v, -1), "RBM.gibbs_steps: n_steps must be at least 1, got -1."),
+        (
+            lambda r, v: r.gibbs_steps(v, 1, beta=NAN),
+            "RBM.gibbs_steps: beta must be finite, got nan.",
+        ),
+        (
+            lambda r, v: r.gibbs_steps(v, 1, beta=torch.ones(3)),
+            f"RBM.gibbs_steps: beta must be a number or have shape (n,) = ({N},), got (3,).",
+        ),
+        (
+            lambda r, v: r.sample(2, 1, clamp=torch.full((N_VISIBLE,), 0.5)),
+            "RBM.gibbs_steps: clamp must hold only 0, 1 and NaN, got other values. Binarise it.",
+        ),
+        (
+            lambda r, v: r.train_step_(v, lr=-0.1),
+            "train_step_: lr must be at least 0, got -0.1.",
+        ),
+        (
+            lambda r, v: r.train_step_(v, lr=0.1, momentum=2.0),
+            "train_step_: momentum must be in [0, 1], got 2.0.",
+        ),
+        (
+            lambda r, v: r.energy(v, torch.zeros(3, N_HIDDEN)),
+            f"RBM.energy: visible and hidden must have equally many rows, "
+            f"got torch.Size([{N}]) and torch.Size([3]).",
+        ),
+        (
+            lambda r, v: r.contrastive_divergence(v[:0]),
+            "RBM.contrastive_divergence: visible must have at least one row, "
+            f"got (0, {N_VISIBLE}).",
+        ),
+    ],
+)
+def test_bad_arguments_of_methods(rbm: RBM, v: torch.Tensor, call: Any, text: str) -> None:
+    before = copy.deepcopy(rbm)
+    with pytest.raises(ValueError) as error:
+        call(rbm, v)
+    assert str(error.value) == text
+    rbm.manual_seed(3), before.manual_seed(3)  # sample draws its start before clamp is refused
+    same(rbm, before)
+
+
+def test_states_on_another_device_are_refused(rbm: RBM) -> None:
+    with pytest.raises((ValueError, RuntimeError), match=r"meta"):
+        rbm(torch.zeros(2, N_VISIBLE, device="meta"))
