@@ -136,10 +136,11 @@ def _implementation(name: str) -> Callable[..., Any]:
     def run(*args: Any) -> Any:
         result = getattr(backends.select("cpu"), name)(*args)
         if writes:
-            written = [t for t in args[:N_MUTABLE] if t is not None]
-            if chains_argument is not None and args[chains_argument] is not None:
+            written = list(args[:N_MUTABLE])
+            if chains_argument is not None:
                 written.append(args[chains_argument])
-            torch.autograd.graph.increment_version(written)
+            counted = [t for t in written if t is not None and not t.is_inference()]
+            torch.autograd.graph.increment_version(counted)
         return result
 
     return run

@@ -28,18 +28,18 @@ class Stamp(NamedTuple):
     """Which tensors, and in which version; holding them keeps later ones from their addresses."""
 
     tensors: tuple[Tensor, ...]
-    versions: tuple[int, ...]
+    versions: tuple[float, ...]
 
     @classmethod
     def of(cls, rbm: RBM) -> Stamp:
         """The tensors that digits depend on, as they are now."""
         watched = _watched(rbm)
-        return cls(tuple(t.detach() for t in watched), tuple(t._version for t in watched))
+        return cls(tuple(t.detach() for t in watched), tuple(map(_version, watched)))
 
     def holds(self, rbm: RBM) -> bool:
         """Whether none of them has been replaced or changed since."""
         return all(
-            now.data_ptr() == then.data_ptr() and now._version == version
+            now.data_ptr() == then.data_ptr() and _version(now) == version
             for now, then, version in zip(_watched(rbm), *self, strict=True)
         )
 
@@ -104,3 +104,8 @@ class DigitCache:
 
 def _watched(rbm: RBM) -> tuple[Tensor, ...]:
     return rbm.weight, rbm.mask, rbm.visible_bias, rbm.hidden_bias
+
+
+def _version(tensor: Tensor) -> float:
+    """The version counter; NaN, which equals nothing, for inference tensors, which have none."""
+    return math.nan if tensor.is_inference() else tensor._version

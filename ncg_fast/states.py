@@ -24,8 +24,7 @@ def encode(op: str, name: str, states: Tensor, n_units: int) -> tuple[Tensor, in
     """
     kind = type(states).__name__
     checks.require(isinstance(states, Tensor), op, f"{name} must be a torch.Tensor", kind)
-    if states.dim() == 1:
-        states = states.unsqueeze(0)
+    states = states.detach().unsqueeze(0) if states.dim() == 1 else states.detach()
     rule = f"{name} must have shape (n_rows, n_units) = (any, {n_units})"
     remedy = f"Did you pass {name}.T?" if states.dim() == 2 and len(states) == n_units else ""
     fits = states.dim() == 2 and states.shape[1] == n_units
@@ -35,7 +34,7 @@ def encode(op: str, name: str, states: Tensor, n_units: int) -> tuple[Tensor, in
     checks.require(allowed, op, rule, str(states.dtype), f"Use {name}.to(torch.uint8).")
     if _all_binary(op, name, states):
         return ops.pack_states(states.to(torch.uint8).contiguous()), len(states)
-    return to_levels(states.detach()), len(states)
+    return to_levels(states), len(states)
 
 
 def _all_binary(op: str, name: str, states: Tensor) -> bool:

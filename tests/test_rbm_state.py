@@ -94,3 +94,23 @@ def test_in_a_container_and_by_name(rbm: RBM, v: torch.Tensor) -> None:
         "hidden_bias",
         "connection_strength",
     }
+
+
+def test_inference_mode(rbm: RBM, v: torch.Tensor) -> None:
+    """Digits made in inference mode serve outside it; a machine made there is never stale."""
+    other = copy.deepcopy(rbm)
+    with torch.inference_mode():
+        mean, sample = rbm(v), rbm.sample(5, n_steps=2)
+        born = RBM(N_VISIBLE, N_HIDDEN, density=0.5, seed=3)
+        assert torch.equal(born(v), mean)
+        born.weight.mul_(0.5)
+        assert not torch.equal(born(v), mean)
+    assert torch.equal(other(v), mean) and torch.equal(other.sample(5, n_steps=2), sample)
+    assert rbm.train_step_(v, 2, lr=0.3) == other.train_step_(v, 2, lr=0.3)
+    same(rbm, other)
+
+
+def test_inputs_that_require_gradients(rbm: RBM, v: torch.Tensor) -> None:
+    probabilities = torch.rand(N, N_VISIBLE, requires_grad=True)
+    assert torch.equal(rbm(probabilities), rbm(probabilities.detach()))
+    rbm.contrastive_divergence(v.float().requires_grad_())
