@@ -25,6 +25,14 @@ if _wanted := os.environ.get("NCG_FAST_ISA"):
     use_instruction_set(_wanted)
 
 
+_PROCESS = os.getpid()
+
+
+def _threads() -> int:
+    """Torch's threads; one in a forked child, where the threads of OpenMP are missing."""
+    return torch.get_num_threads() if os.getpid() == _PROCESS else 1
+
+
 def _address(tensor: Tensor | None) -> int:
     return 0 if tensor is None else tensor.data_ptr()
 
@@ -74,9 +82,7 @@ def pack_weights(
     digits = layout(n_hidden, n_visible), layout(n_visible, n_hidden)
     shape = n_hidden, n_visible, n_digits, weight_exponent
     addresses = (tensor.data_ptr() for tensor in digits)
-    _cpu.pack_weights(
-        weight.data_ptr(), _address(mask), *shape, *addresses, torch.get_num_threads()
-    )
+    _cpu.pack_weights(weight.data_ptr(), _address(mask), *shape, *addresses, _threads())
     return digits
 
 
@@ -87,7 +93,7 @@ def hidden_mean(
     n_in = _n_in(states)
     mean = bias.new_empty(n_chains, bias.shape[0])
     layer = _layer(digits, bias, n_in, weight_exponent)
-    _cpu.mean(layer, _states(states, n_in, n_chains), mean.data_ptr(), torch.get_num_threads())
+    _cpu.mean(layer, _states(states, n_in, n_chains), mean.data_ptr(), _threads())
     return mean
 
 
@@ -113,7 +119,7 @@ def _half_step(stream: int) -> Callable[..., Tensor]:
         layer = _layer(digits, bias, n_in, weight_exponent)
         draw = seed, chain_offset, step, stream, _address(beta)
         given = _states(states, n_in, n_chains)
-        _cpu.sample(layer, given, draw, packed.data_ptr(), torch.get_num_threads())
+        _cpu.sample(layer, given, draw, packed.data_ptr(), _threads())
         return packed
 
     return sample
@@ -152,7 +158,7 @@ def gibbs_steps(
         _address(clamped),
         last.data_ptr(),
         hidden.data_ptr(),
-        torch.get_num_threads(),
+        _threads(),
     )
     return last, hidden
 
@@ -189,7 +195,7 @@ def connection_gradient(
     outputs = difference, by_weight, by_strength, by_visible, by_hidden
     addresses = (tensor.data_ptr() for tensor in outputs)
     given = _address(weight), _address(mask)
-    _cpu.connection_gradient(_phases(*states), *shape, *given, *addresses, torch.get_num_threads())
+    _cpu.connection_gradient(_phases(*states), *shape, *given, *addresses, _threads())
     return outputs
 
 
@@ -221,7 +227,7 @@ def ncg_update_(
     sizes = *weight.shape, n_labels, to_hidden.shape[1], weight_exponent
     parameters = (*map(_address, written), *map(_address, velocities), *sizes)
     rates = lr, lr_strength, momentum, weight_decay
-    found = _cpu.ncg_update(parameters, _phases(*states), rates, torch.get_num_threads())
+    found = _cpu.ncg_update(parameters, _phases(*states), rates, _threads())
     return torch.tensor(found, dtype=torch.float64)
 
 
@@ -258,7 +264,7 @@ def train_step_(
     data = _states(visible_data, weight.shape[1], n_rows)
     rates = lr, lr_strength, momentum, weight_decay
     batch = data, _address(chains), n_chains, n_steps, rates, seed, step
-    found = _cpu.train_step(parameters, *batch, torch.get_num_threads())
+    found = _cpu.train_step(parameters, *batch, _threads())
     return torch.tensor(found, dtype=torch.float64)
 
 
@@ -277,7 +283,7 @@ def free_energy(
     layer = _layer(to_hidden, hidden_bias, n_visible, weight_exponent)
     states = _states(visible, n_visible, n_chains)
     addresses = visible_bias.data_ptr(), energy.data_ptr()
-    _cpu.free_energy(layer, states, *addresses, torch.get_num_threads())
+    _cpu.free_energy(layer, states, *addresses, _threads())
     return energy
 
 
@@ -311,6 +317,6 @@ def anneal(
         (seed, chain_offset, step, 0, 0),
         visible.data_ptr(),
         log_weights.data_ptr(),
-        torch.get_num_threads(),
+        _threads(),
     )
     return visible, log_weights

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -99,3 +102,28 @@ def test_torch_s_default_dtype_does_not_matter():
     before.train_step_(rows, 2, lr=0.1, lr_strength=0.1)
     before.gibbs_steps(rows, 2, beta=0.5)
     assert torch.equal(rbm.sample(9, 3), before.sample(9, 3))
+
+
+def test_a_forked_child_can_sample():
+    """The child waited for threads that it does not have, as torch's own larger ops still do."""
+    code = (
+        "import os, torch, warnings\n"
+        "from ncg_fast import RBM\n"
+        "warnings.simplefilter('ignore')\n"
+        "torch.set_num_threads(2)\n"
+        "def draw(): return RBM(60, 70, seed=1).sample(200, n_steps=3)\n"
+        "mine = draw()\n"
+        "if os.fork() == 0: os._exit(0 if torch.equal(draw(), mine) else 1)\n"
+        "raise SystemExit(os.waitstatus_to_exitcode(os.wait()[1]))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize("bias", [-15.0, -40.0, -80.0])
+def test_small_free_energies_keep_their_digits(bias):
+    """A product of factors near 1 lost what they add to it."""
+    rbm = RBM(4, 37, weight_scale=0.0)
+    with torch.no_grad():
+        rbm.hidden_bias.fill_(bias)
+    want = -37 * torch.nn.functional.softplus(torch.tensor(bias, dtype=torch.float64))
+    torch.testing.assert_close(rbm.free_energy(torch.zeros(4)), want, rtol=1e-10, atol=0.0)

@@ -7,17 +7,18 @@
 namespace ncg {
 namespace {
 
-// sum over a tile's units of log(1 + exp(scale x)) for each chain. Factors 1 + exp(-|y|) lie in (1,
-// 2], so the product of 32 of them needs one logarithm.
+// sum over a tile's units of log(1 + exp(scale x)) for each chain. The product of the factors
+// 1 + exp(-|y|), in (1, 2], is kept less 1, so that one logarithm serves all and loses no digits.
 inline void softplus_sums(const Tile& tile, double scale, double sums[kWord]) {
   for (int c = 0; c < tile.n_chains; ++c) {
-    double linear = 0, product = 1;
+    double linear = 0, product_less_1 = 0;
     for (int r = 0; r < tile.n_units; ++r) {
       const double y = scale * static_cast<double>(tile.x[r * kWord + c]);
+      const double e = exp(-fabs(y));
       linear += y > 0 ? y : 0;
-      product *= 1 + exp(-fabs(y));
+      product_less_1 += e + product_less_1 * e;
     }
-    sums[c] = linear + log(product);
+    sums[c] = linear + log1p(product_less_1);
   }
 }
 
