@@ -160,6 +160,7 @@ def draw_argument(
     integer(op, "step", step, 0, 2**55)
     if beta is not None:
         tensor(op, "beta", beta, torch.float32, (n_chains,), "(n_chains,)")
+        same_device(op, beta=beta)
 
 
 def model_argument(
@@ -207,11 +208,16 @@ def phase_arguments(
         tensor(op, name, hidden, torch.int32, (count, n_hidden), "(B, n_hidden)")
     states_argument(op, "visible_data", visible_data, n_visible, n_rows)
     packed_argument(op, "visible_model", visible_model, n_visible, n_chains)
+    phases = {"visible_data": visible_data, "visible_model": visible_model}
+    same_device(op, hidden_data=hidden_data, hidden_model=hidden_model, **phases)
 
 
 def parameter_arguments(op: str, parameters: Any, n_labels: int) -> None:
     """The tensors an update writes: shapes, dtypes, contiguous, on one device."""
     named = parameters._asdict()
+    for name in ("weight", "mask", "visible_bias", "hidden_bias", "to_hidden", "to_visible"):
+        given = isinstance(named[name], Tensor)
+        require(given, op, f"{name} must be a torch.Tensor", type(named[name]).__name__)
     n_hidden, n_visible = parameters.weight.shape
     pair, axes = (n_hidden, n_visible), "(n_hidden, n_visible)"
     for name in ("weight", "connection_strength", "weight_velocity", "mask"):

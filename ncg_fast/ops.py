@@ -289,6 +289,7 @@ def gibbs_steps(
     checks.draw_argument(op, seed, chain_offset, step, beta, n_chains)
     if clamped is not None:
         checks.packed_argument(op, "clamped", clamped, visible_bias.shape[0], n_chains)
+        checks.same_device(op, visible=visible, clamped=clamped)
         packed = visible.dtype == torch.int64
         checks.require(
             packed, op, "visible must be packed states where units are clamped", "levels"

@@ -262,6 +262,7 @@ class RBM(nn.Module):
         """
         states.encode("RBM.energy", "visible", visible, self.n_visible)
         states.encode("RBM.energy", "hidden", hidden, self.n_hidden)
+        checks.finite("RBM.energy", weight=self.weight.detach())
         v, h = visible.detach().double(), hidden.detach().double()
         rule = "visible and hidden must have equally many rows"
         checks.require(

@@ -147,6 +147,9 @@ class TrainingRun:
             checked = False  # within an epoch nobody else touches the machine
             n_on, n_off, self.n_steps_done = n_on + on, n_off + off, self.n_steps_done + 1
             bar.update()
+        strength = self.rbm.connection_strength
+        if strength is not None and not bool(torch.isfinite(strength).all()):
+            raise FloatingPointError("connection strengths must stay finite")
         return measure(
             self.rbm,
             self.rows,

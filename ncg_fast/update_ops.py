@@ -117,6 +117,9 @@ def ncg_update_(
     checks.parameter_arguments(op, parameters, n_labels)
     checks.integer(op, "weight_exponent", weight_exponent, MIN_EXPONENT, MAX_EXPONENT)
     rates = checks.rate_arguments(op, lr, lr_strength, momentum, weight_decay)
+    rule, remedy = "velocities must be given with momentum", "Pass zeros like the parameters."
+    kept = not momentum or parameters.weight_velocity is not None
+    checks.require(kept, op, rule, None, remedy)
     phases = hidden_data, visible_data, hidden_model, visible_model
     result: Tensor = torch.ops.ncg_fast.ncg_update_(
         *parameters, *phases, weight_exponent, n_labels, *rates
@@ -182,11 +185,17 @@ def train_step_(
         checks.require(n_chains is not None, op, rule, n_chains, remedy)
         n_chains = checks.integer(op, "n_chains", n_chains, 1)
         checks.packed_argument(op, "chains", chains, n_visible, n_chains)
+        whole = chains.is_contiguous()
+        remedy = "Use .contiguous()."
+        checks.require(whole, op, "chains must be contiguous", chains.stride(), remedy)
     checks.same_device(op, weight=parameters.weight, visible_data=visible_data, chains=chains)
     checks.integer(op, "n_steps", n_steps, 1)
     checks.integer(op, "weight_exponent", weight_exponent, MIN_EXPONENT, MAX_EXPONENT)
     checks.draw_argument(op, seed, 0, step, None, n_chains)
     rates = checks.rate_arguments(op, lr, lr_strength, momentum, weight_decay)
+    rule, remedy = "velocities must be given with momentum", "Pass zeros like the parameters."
+    kept = not momentum or parameters.weight_velocity is not None
+    checks.require(kept, op, rule, None, remedy)
     batch = visible_data, chains, n_rows, n_chains, n_steps, weight_exponent, n_labels
     result: Tensor = torch.ops.ncg_fast.train_step_(*parameters, *batch, *rates, seed, step)
     return result

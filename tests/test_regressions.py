@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from ncg_fast import RBM, ops
+from ncg_fast import RBM, fit, ops
 
 
 def scale_weights(rbm, factor):
@@ -127,3 +127,29 @@ def test_small_free_energies_keep_their_digits(bias):
         rbm.hidden_bias.fill_(bias)
     want = -37 * torch.nn.functional.softplus(torch.tensor(bias, dtype=torch.float64))
     torch.testing.assert_close(rbm.free_energy(torch.zeros(4)), want, rtol=1e-10, atol=0.0)
+
+
+def test_update_arguments_that_were_not_looked_at():
+    """None for a mask, strided chains and momentum without velocities went through."""
+    rbm, rows = RBM(7, 5), torch.zeros(50, 7)
+    with pytest.raises(ValueError, match="velocities must be given with momentum"):
+        rbm.train_step_(rows, lr=0.1, momentum=0.9)
+    spread = torch.zeros(7, 4, dtype=torch.int64)[:, ::2]
+    with pytest.raises(ValueError, match="chains must be contiguous"):
+        rbm.train_step_(rows, lr=0.1, chains=spread, n_chains=100)
+    to_hidden, to_visible, b, c, exponent = rbm._model(2)
+    parameters = ops.Parameters(rbm.weight, None, None, b, c, to_hidden, to_visible)
+    batch = {"n_rows": 50, "n_steps": 1, "weight_exponent": exponent, "seed": 0, "step": 0}
+    packed = ops.pack_states(rows.bool())
+    with pytest.raises(
+        ValueError, match=r"train_step_: mask must be a torch\.Tensor, got NoneType"
+    ):
+        ops.train_step_(parameters, packed, lr=0.1, **batch)
+
+
+def test_broken_strengths_stop_training():
+    rbm = RBM(7, 5, density=0.5, weight_scale=0.0)
+    rows = torch.arange(140).view(20, 7) % 3 == 0
+    with pytest.raises(FloatingPointError, match="parameters must stay finite"):
+        fit(rbm, rows, epochs=3, batch_size=10, lr=0.1, lr_strength=1e300, progress=False)
+    assert torch.isfinite(rbm.connection_strength).all()
