@@ -22,7 +22,7 @@ from torch import Tensor
 
 import ncg_fast
 from ncg_fast import checks
-from ncg_fast.rbm import RBM
+from ncg_fast.rbm import RBM, check_machine
 
 StrPath = str | os.PathLike[str]
 
@@ -64,7 +64,7 @@ def save(rbm: RBM, path: StrPath) -> None:
         >>> load("model.safetensors")  # doctest: +SKIP
         RBM(6, 4, density=1.000, connections=learned)
     """
-    _check_machine("save", rbm)
+    check_machine("save", rbm)
     _write("save", path, _contents(rbm, None))
 
 
@@ -95,7 +95,7 @@ def save_checkpoint(path: StrPath, rbm: RBM, training_state: TrainingState) -> N
         ValueError: rbm is no RBM.
         OSError: the file cannot be written, or the disk is full; a file already there is unchanged.
     """
-    _check_machine("save_checkpoint", rbm)
+    check_machine("save_checkpoint", rbm)
     _write("save_checkpoint", path, _contents(rbm, training_state))
 
 
@@ -141,10 +141,6 @@ def prepare_folder(op: str, folder: StrPath) -> Path:
             f"({error.strerror}). Pass another folder.",
         ) from error
     return path
-
-
-def _check_machine(op: str, rbm: Any) -> None:
-    checks.require(isinstance(rbm, RBM), op, "rbm must be an ncg_fast.RBM", type(rbm).__name__)
 
 
 def _contents(rbm: RBM, training_state: TrainingState | None) -> bytes:

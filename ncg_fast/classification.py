@@ -7,14 +7,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ncg_fast import checks, states
-from ncg_fast.rbm import RBM
+from ncg_fast.rbm import RBM, check_machine
 
 
 def with_labels(x: Tensor, labels: Tensor, n_labels: int) -> Tensor:
     """Rows [x ; one-hot label], what a machine with label units is trained on.
 
     Args:
-        x: (n, n_features), bool, uint8 or floating.
+        x: (n, n_features), bool, uint8 or floating of 16 bits or more.
         labels: (n,), integer, in [0, n_labels).
         n_labels: number of classes, at least 1.
 
@@ -24,16 +24,17 @@ def with_labels(x: Tensor, labels: Tensor, n_labels: int) -> Tensor:
     Raises:
         ValueError: wrong shape, dtype or range.
 
+    Note:
+        Deterministic; x is copied.
+
     Example:
         >>> with_labels(torch.zeros(2, 1), torch.tensor([0, 1]), 2).tolist()
         [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
     """
     op = "with_labels"
-    checks.integer(op, "n_labels", n_labels, 1)
-    checks.require(x.dim() == 2, op, "x must have two axes (n, n_features)", tuple(x.shape))
-    allowed = x.dtype in (torch.bool, torch.uint8) or x.is_floating_point()
-    remedy = "Use x.to(torch.uint8)."
-    checks.require(allowed, op, "x must be bool, uint8 or floating", str(x.dtype), remedy)
+    checks.integer(op, "n_labels", n_labels, 1, checks.MAX_UNITS)
+    checks.axes(op, "x", x, ("n", "n_features"))
+    states.check_dtype(op, "x", x)
     one_hot = F.one_hot(_labels(op, labels, len(x), n_labels), n_labels)
     return torch.cat([x, one_hot.to(x)], dim=1)
 
@@ -55,6 +56,9 @@ def classify(rbm: RBM, x: Tensor, *, method: str = "label_units") -> Tensor:
     Raises:
         ValueError: no label units; an unknown method; wrong shape, dtype or range.
 
+    Note:
+        Deterministic. Cost: two half steps, or n_labels free energies a row.
+
     Example:
         >>> classify(RBM(6, 4, n_labels=2), torch.zeros(3, 4)).shape
         torch.Size([3])
@@ -62,6 +66,7 @@ def classify(rbm: RBM, x: Tensor, *, method: str = "label_units") -> Tensor:
     Source: arXiv 2209.06932 for "label_units"; Larochelle & Bengio (ICML 2008) for "free_energy".
     """
     op = "classify"
+    check_machine(op, rbm)
     has_labels, remedy = rbm.n_labels > 0, "Use RBM(..., n_labels=...)."
     checks.require(has_labels, op, "rbm must have label units", "n_labels = 0", remedy)
     checks.choice(op, "method", method, ("label_units", "free_energy"))
@@ -92,6 +97,9 @@ def accuracy(rbm: RBM, x: Tensor, labels: Tensor, *, method: str = "label_units"
     Raises:
         ValueError: as in ``classify``; no rows; wrong labels.
 
+    Note:
+        As ``classify``.
+
     Example:
         >>> rbm = RBM(6, 4, weight_scale=0.0, n_labels=2)
         >>> accuracy(rbm, torch.zeros(4, 4), torch.tensor([0, 1, 1, 1]))
@@ -99,21 +107,22 @@ def accuracy(rbm: RBM, x: Tensor, labels: Tensor, *, method: str = "label_units"
     """
     op = "accuracy"
     predicted = classify(rbm, x, method=method)
-    checks.require(len(predicted) > 0, op, "x must have at least one row", tuple(x.shape))
+    rule, remedy = "x must have at least one row", "Pass the rows to classify."
+    checks.require(len(predicted) > 0, op, rule, tuple(x.shape), remedy)
     labels = _labels(op, labels, len(predicted), rbm.n_labels)
     return float((predicted == labels.to(predicted)).double().mean())
 
 
 def _labels(op: str, labels: Tensor, n: int, n_labels: int) -> Tensor:
     """Labels of n rows, checked, int64."""
-    is_tensor = isinstance(labels, Tensor)
-    checks.require(is_tensor, op, "labels must be a torch.Tensor", type(labels).__name__)
-    shape = tuple(labels.shape)
-    checks.require(shape == (n,), op, f"labels must have shape (n,) = ({n},)", shape)
+    checks.dense(op, "labels", labels)
+    shape, remedy = tuple(labels.shape), "Pass one label a row."
+    checks.require(shape == (n,), op, f"labels must have shape (n,) = ({n},)", shape, remedy)
     whole = not (labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool)
     remedy = "Use labels.to(torch.int64)."
     checks.require(whole, op, "labels must be integers", str(labels.dtype), remedy)
     low, high = (int(labels.min()), int(labels.max())) if n else (0, 0)
     rule = f"labels must be in [0, {n_labels})"
-    checks.require(low >= 0 and high < n_labels, op, rule, f"values in [{low}, {high}]")
+    sound, remedy = low >= 0 and high < n_labels, "Count classes from 0."
+    checks.require(sound, op, rule, f"values in [{low}, {high}]", remedy)
     return labels.to(torch.int64)

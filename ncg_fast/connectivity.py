@@ -182,8 +182,10 @@ def convolution_mask(image_shape: tuple[int, int], n_hidden: int) -> Tensor:
     op = "convolution_mask"
     sound = isinstance(image_shape, tuple | list) and len(image_shape) == 2
     checks.require(sound, op, "image_shape must be (rows, cols)", image_shape, "Pass both.")
-    limit = min(checks.integer(op, "image_shape", side, 1) for side in image_shape)
-    m = math.isqrt(checks.integer(op, "n_hidden", n_hidden, 1))
+    limit = min(
+        checks.integer(op, "image_shape", side, 1, checks.MAX_UNITS) for side in image_shape
+    )
+    m = math.isqrt(checks.integer(op, "n_hidden", n_hidden, 1, checks.MAX_UNITS))
     rule = f"n_hidden must be m^2 with 1 <= m <= {limit}"
     checks.require(m**2 == n_hidden and m <= limit, op, rule, n_hidden, "Use line_mask.")
     bands = (
@@ -275,8 +277,8 @@ def initial_strength(mask: Tensor, *, seed: int = 0) -> Tensor:
 
 
 def _check_sizes(op: str, n_hidden: int, n_visible: int) -> None:
-    checks.integer(op, "n_hidden", n_hidden, 1)
-    checks.integer(op, "n_visible", n_visible, 1)
+    checks.integer(op, "n_hidden", n_hidden, 1, checks.MAX_UNITS)
+    checks.integer(op, "n_visible", n_visible, 1, checks.MAX_UNITS)
 
 
 def _generator(op: str, seed: int, stream: int) -> np.random.Generator:

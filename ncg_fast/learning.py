@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ncg_fast import checks, connectivity, ops, states
+from ncg_fast import checks, connectivity, op_checks, ops, states
 from ncg_fast.digits import TRAINING_DIGITS
 from ncg_fast.numerics import to_levels
 
@@ -19,13 +19,9 @@ def _phases(
     rbm: RBM, op: str, visible: Tensor, n_steps: int, chains: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Hidden levels and visible states of the data and of the model after n_steps sweeps."""
-    data, n_rows = states.encode(op, "visible", visible, rbm.n_visible)
-    checks.require(n_rows > 0, op, "visible must have at least one row", tuple(visible.shape))
-    start, n_chains = data, n_rows
-    if chains is not None:
-        start, n_chains = states.encode(op, "chains", chains, rbm.n_visible)
-        checks.require(n_chains > 0, op, "chains must have at least one row", tuple(chains.shape))
-    checks.integer(op, "n_steps", n_steps, 1)
+    data, n_rows = _encode(rbm, op, "visible", visible)
+    start, n_chains = (data, n_rows) if chains is None else _encode(rbm, op, "chains", chains)
+    checks.integer(op, "n_steps", n_steps, 1, checks.MAX_STEP)
     model = rbm._model(TRAINING_DIGITS)
     last, _ = ops.gibbs_steps(start, *model, n_chains, n_steps, **rbm._draw())
     rbm._gibbs_step += n_steps
@@ -35,15 +31,24 @@ def _phases(
     return positive, data, negative, last
 
 
+def _encode(rbm: RBM, op: str, name: str, visible: Tensor) -> tuple[Tensor, int]:
+    """Visible states, at least one row, in a format of the ops, and their number."""
+    rows, n = states.encode(op, name, visible, rbm.n_visible)
+    remedy = "Leave out empty batches."
+    checks.require(n > 0, op, f"{name} must have at least one row", tuple(visible.shape), remedy)
+    checks.same_device(op, weight=rbm.weight, **{name: visible})
+    return rows, n
+
+
 def contrastive_divergence(
     rbm: RBM, visible: Tensor, n_steps: int = 1, chains: Tensor | None = None
 ) -> Tensor:
-    """Adds the CD-k or PCD-k gradient of -log p(v) to ``.grad`` of every parameter.
+    """Adds the CD-k or PCD-k gradient of -log p(v) to ``.grad`` of the parameters.
 
     With G = <h v>_data - <h v>_model and mean-field h: -A∘G for the weights, -W∘G for the
-    strengths. Any optimiser of torch then takes a step; call ``update_mask_`` after it. Momentum or
-    weight decay in the optimiser moves the weights of connections that are off, too; plain SGD
-    leaves them bit for bit.
+    strengths. Parameters with ``requires_grad_(False)`` are left out. Any optimiser of torch then
+    takes a step; call ``update_mask_`` after it. Momentum or weight decay in the optimiser moves
+    the weights of connections that are off, too; plain SGD leaves them bit for bit.
 
     Args:
         visible: data, as in ``forward``, at least one row.
@@ -57,9 +62,28 @@ def contrastive_divergence(
 
     Raises:
         ValueError: as in ``forward``, no rows, or a wrong n_steps.
+
+    Note:
+        Deterministic by the machine's seed and the calls before. CD-k is biased for finite k, PCD-k
+        as long as the chains lag behind the weights.
+
+    Example:
+        >>> from ncg_fast import RBM
+        >>> rbm = RBM(6, 4, seed=0)
+        >>> optimizer = torch.optim.SGD(
+        ...     [
+        ...         {"params": [rbm.weight, rbm.visible_bias, rbm.hidden_bias], "lr": 0.1},
+        ...         {"params": [rbm.connection_strength], "lr": 0.5},
+        ...     ]
+        ... )
+        >>> _ = rbm.contrastive_divergence(torch.eye(6), n_steps=2)
+        >>> optimizer.step()
+        >>> n_on, n_off = rbm.update_mask_()
     """
     phases = _phases(rbm, "RBM.contrastive_divergence", visible, n_steps, chains)
-    weight = None if rbm.connection_strength is None else rbm.weight.detach()
+    strength = rbm.connection_strength
+    learned = strength is not None and strength.requires_grad
+    weight = rbm.weight.detach() if learned else None
     _, by_weight, by_strength, *by_bias = ops.connection_gradient(
         *phases, weight=weight, mask=rbm.mask
     )
@@ -67,7 +91,7 @@ def contrastive_divergence(
         by_strength[:, -rbm.n_labels :] = 0
     parameters = rbm.weight, rbm.connection_strength, rbm.visible_bias, rbm.hidden_bias
     for parameter, ascent in zip(parameters, (by_weight, by_strength, *by_bias), strict=True):
-        if parameter is not None:
+        if parameter is not None and parameter.requires_grad:
             parameter.grad = -ascent if parameter.grad is None else parameter.grad.sub_(ascent)
     return states.decode(phases[3], phases[2].shape[0], like=visible.view(-1, rbm.n_visible))
 
@@ -89,6 +113,14 @@ def connection_gradient(
 
     Raises:
         ValueError: as in ``contrastive_divergence``.
+
+    Note:
+        As ``contrastive_divergence``: deterministic, biased for finite n_steps.
+
+    Example:
+        >>> from ncg_fast import RBM
+        >>> RBM(6, 4, seed=0).connection_gradient(torch.eye(6)).shape
+        torch.Size([4, 6])
     """
     phases = _phases(rbm, "RBM.connection_gradient", visible, n_steps, chains)
     return ops.connection_gradient(*phases, weight=rbm.weight.detach())[2]
@@ -102,14 +134,23 @@ def update_mask_(rbm: RBM) -> tuple[int, int]:
         numbers of connections switched on and off.
 
     Raises:
-        RuntimeError: the mask is fixed.
-        ValueError: NaN or inf in the strengths.
+        ValueError: the mask is fixed; NaN or inf in the strengths.
+
+    Note:
+        Deterministic. S = 1/2 leaves a connection as it is. Label connections stay on.
+
+    Example:
+        >>> from ncg_fast import RBM
+        >>> rbm = RBM(3, 2, density=1.0, seed=0)
+        >>> with torch.no_grad():
+        ...     _ = rbm.connection_strength.fill_(0.25)
+        >>> rbm.update_mask_()
+        (0, 6)
     """
     strength = rbm.connection_strength
     if strength is None:
-        raise RuntimeError(
-            "RBM.update_mask_: needs connection strengths. Use RBM(learn_connections=True)."
-        )
+        rule, remedy = "rbm must have connection strengths", "Use RBM(learn_connections=True)."
+        raise ValueError(f"RBM.update_mask_: {rule}, got a fixed mask. {remedy}")
     checks.finite("RBM.update_mask_", connection_strength=strength)
     new = (strength > 0.5) | (rbm.mask & ~(strength < 0.5))
     if rbm.n_labels:
@@ -153,10 +194,33 @@ def train_step_(
         numbers of connections switched on and off.
 
     Raises:
-        ValueError: as in ``contrastive_divergence``, or a wrong rate.
+        ValueError: as in ``contrastive_divergence``; a wrong rate, chains or velocities; NaN or inf
+            in the strengths; weights or biases with ``requires_grad_(False)``.
         FloatingPointError: a weight became NaN or infinite.
+
+    Note:
+        Deterministic by the machine's seed and the calls before, the same bits everywhere.
+        Strengths with ``requires_grad_(False)`` stay, and the mask with them.
+
+    Example:
+        >>> from ncg_fast import RBM
+        >>> rbm = RBM(6, 4, density=0.5, seed=0)
+        >>> n_on, n_off = rbm.train_step_(torch.eye(6), lr=0.1, lr_strength=0.5)
     """
-    rows, n_rows = states.encode("RBM.train_step_", "visible", visible, rbm.n_visible)
+    op = "RBM.train_step_"
+    rows, n_rows = _encode(rbm, op, "visible", visible)
+    checks.integer(op, "n_steps", n_steps, 1, checks.MAX_STEP)
+    n_chains = op_checks.chain_arguments(op, chains, n_chains, rbm.n_visible, n_rows)
+    rates = op_checks.rate_arguments(op, lr, lr_strength, momentum, weight_decay)
+    if velocities is not None:
+        sound = isinstance(velocities, tuple | list) and len(velocities) == 3
+        rule, remedy = "velocities must be three tensors", "Pass zeros like the parameters."
+        checks.require(sound, op, rule, type(velocities).__name__, remedy)
+    op_checks.velocity_argument(op, momentum, None if velocities is None else velocities[0])
+    check_trainable(op, rbm)
+    checks.finite(op, connection_strength=rbm.connection_strength)
+    names = "lr", "lr_strength", "momentum", "weight_decay"
+    options: dict[str, Any] = dict(zip(names, rates, strict=True))
     return train_rows_(
         rbm,
         rows,
@@ -164,13 +228,19 @@ def train_step_(
         n_steps,
         velocities=velocities,
         static=static,
-        lr=lr,
-        lr_strength=lr_strength,
         chains=chains,
         n_chains=n_chains,
-        momentum=momentum,
-        weight_decay=weight_decay,
+        **options,
     )
+
+
+def check_trainable(op: str, rbm: RBM) -> None:
+    """Weights and biases that may be trained: one step updates all of them."""
+    for name in ("weight", "visible_bias", "hidden_bias"):
+        rule = f"{name} must require gradients, for a step updates weights and biases"
+        remedy = "Use .requires_grad_(), or contrastive_divergence with an optimizer."
+        trainable = getattr(rbm, name).requires_grad
+        checks.require(trainable, op, rule, "requires_grad=False", remedy)
 
 
 def train_rows_(
@@ -190,10 +260,11 @@ def train_rows_(
     checks take several times as long as the step of a small machine.
     """
     digits, exponent = rbm._digits.get(rbm, TRAINING_DIGITS)
-    learned = None if static else rbm.connection_strength
+    strength = rbm.connection_strength
+    learned = strength is not None and strength.requires_grad and not static
     parameters = ops.Parameters(
         rbm.weight.detach(),
-        None if learned is None else learned.detach(),
+        strength.detach() if learned and strength is not None else None,
         rbm.mask,
         rbm.visible_bias.detach(),
         rbm.hidden_bias.detach(),

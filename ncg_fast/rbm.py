@@ -8,9 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ncg_fast import checks, connectivity, learning, ops, states
-from ncg_fast.digits import EVALUATION_DIGITS, TRAINING_DIGITS, DigitCache
-from ncg_fast.numerics import to_levels
+from ncg_fast import checks, connectivity, inference, learning
+from ncg_fast.digits import DigitCache
+from ncg_fast.numerics import MAX_EXPONENT, MIN_EXPONENT
+
+_MAX_SCALE = 1e30  # draws of either distribution stay within float32
 
 
 def derived_seed(seed: int, purpose: int) -> int:
@@ -36,7 +38,7 @@ class RBM(nn.Module):
         learn_connections: whether connections have strengths; None: yes with ``density``, no with
             ``mask``.
         weight_init: "uniform", U(-weight_scale, weight_scale), or "normal", N(0, weight_scale**2).
-        weight_scale: at least 0; None: 1 for "uniform" (the paper's), 0.01 for "normal".
+        weight_scale: in [0, 1e30]; None: 1 for "uniform" (the paper's), 0.01 for "normal".
         seed: in [0, 2**63); fixes initial values and every draw.
         n_labels: the last n_labels visible units are one-hot labels: always connected, without
             strength.
@@ -83,34 +85,29 @@ class RBM(nn.Module):
     ) -> None:
         super().__init__()
         op = "RBM"
-        self.n_visible = checks.integer(op, "n_visible", n_visible, 1)
-        self.n_hidden = checks.integer(op, "n_hidden", n_hidden, 1)
+        self.n_visible = checks.integer(op, "n_visible", n_visible, 1, checks.MAX_UNITS)
+        self.n_hidden = checks.integer(op, "n_hidden", n_hidden, 1, checks.MAX_UNITS)
+        shape = self.n_hidden, self.n_visible
         self.n_labels = checks.integer(op, "n_labels", n_labels, 0, n_visible - 1)
-        self.manual_seed(seed)
+        self.manual_seed(checks.integer(op, "seed", seed, 0, checks.MAX_SEED))
         checks.choice(op, "weight_init", weight_init, ("uniform", "normal"))
         if weight_scale is None:
             weight_scale = 1.0 if weight_init == "uniform" else 0.01
-        scale = checks.number(op, "weight_scale", weight_scale, 0.0)
+        scale = checks.number(op, "weight_scale", weight_scale, 0.0, _MAX_SCALE)
 
         if mask is None:
             density = checks.number(op, "density", 1.0 if density is None else density, 0.0, 1.0)
-            mask = connectivity.random_mask(
-                n_hidden, n_visible, density, seed=derived_seed(seed, 0)
-            )
+            mask = connectivity.random_mask(*shape, density, seed=derived_seed(seed, 0))
         else:
-            checks.require(
-                density is None, op, "density must be left out where mask is given", density
-            )
-            checks.tensor(
-                op, "mask", mask, torch.bool, (n_hidden, n_visible), "(n_hidden, n_visible)"
-            )
+            rule, remedy = "density must be left out where mask is given", "Pass one of the two."
+            checks.require(density is None, op, rule, density, remedy)
+            checks.tensor(op, "mask", mask, torch.bool, shape, "(n_hidden, n_visible)")
             learn_connections = bool(learn_connections)
         if n_labels:
             mask = connectivity.protect_labels(mask, n_labels)
         self.register_buffer("mask", mask.clone())
 
         generator = np.random.default_rng([seed, 1])
-        shape = n_hidden, n_visible
         if weight_init == "uniform":
             weight = generator.uniform(-scale, scale, shape).astype(np.float32)
         else:
@@ -148,16 +145,28 @@ class RBM(nn.Module):
     def get_extra_state(self) -> Tensor:
         """Seed, number of the next sweep, whether the exponent is set, the exponent; int64."""
         exponent = self._digits.exponent(self)
-        return torch.tensor([self._seed, self._gibbs_step, exponent is not None, exponent or 0])
+        values = self._seed, self._gibbs_step, exponent is not None, exponent or 0
+        return torch.tensor(values, dtype=torch.int64, device="cpu")
 
     def set_extra_state(self, state: Tensor) -> None:
         """Takes what ``get_extra_state`` gave."""
-        fits = isinstance(state, Tensor) and state.dtype == torch.int64 and state.shape == (4,)
-        actual = tuple(state.shape) if isinstance(state, Tensor) else type(state).__name__
-        rule = "extra state must be int64 of shape (4,)"
-        checks.require(fits, "RBM.load_state_dict", rule, actual)
-        self._seed, self._gibbs_step, known, exponent = (int(value) for value in state)
+        self._seed, self._gibbs_step, known, exponent = _extra_state("RBM.load_state_dict", state)
         self._digits.restore(self, exponent if known else None)
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        """Refuses what no machine can hold before any parameter is overwritten."""
+        op = "RBM.load_state_dict"
+        if f"{prefix}_extra_state" in state_dict:
+            _extra_state(op, state_dict[f"{prefix}_extra_state"])
+        if f"{prefix}connection_strength" in state_dict:
+            strength = state_dict[f"{prefix}connection_strength"]
+            checks.dense(op, "connection_strength", strength)
+            rule, remedy = "connection_strength must be in [0, 1]", "Use .clamp(0, 1)."
+            sound = bool(((strength >= 0) & (strength <= 1)).all())
+            checks.require(sound, op, rule, "values outside, or NaN", remedy)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_digits": self._digits.exponent(self)}
@@ -168,7 +177,7 @@ class RBM(nn.Module):
         self._digits.restore(self, exponent)
 
     def _apply(self, fn: Any, recurse: bool = True) -> RBM:
-        probe = fn(torch.empty(0, dtype=torch.float32))
+        probe = fn(torch.empty(0, dtype=torch.float32, device="cpu"))
         remedy = "Convert the outputs instead: rbm(v).to(dtype)."
         rule = "RBM parameters must stay float32, on which the exact arithmetic rests"
         checks.require(probe.dtype == torch.float32, "RBM.to", rule, str(probe.dtype), remedy)
@@ -193,193 +202,16 @@ class RBM(nn.Module):
         """Seed and number of the next sweep; an op that went through moves ``_gibbs_step`` on."""
         return {"seed": self._seed, "step": self._gibbs_step}
 
-    # --- inference ---
+    # --- inference: inference.py ---
 
-    def forward(self, visible: Tensor) -> Tensor:
-        """P(h_i = 1 | v) = sigmoid(c_i + sum_j A_ij W_ij v_j).
-
-        Args:
-            visible: (n, n_visible) or (n_visible,); bool, uint8 or floating; 0/1, or probabilities
-                in [0, 1].
-
-        Returns:
-            float32 (n, n_hidden) or (n_hidden,). Not differentiable: gradients come from
-            contrastive divergence.
-
-        Raises:
-            ValueError: wrong shape or dtype, NaN, values outside [0, 1], NaN or inf in the
-                parameters.
-        """
-        rows, n = states.encode("RBM.forward", "visible", visible, self.n_visible)
-        mean = ops.hidden_mean(rows, *self._to_hidden(EVALUATION_DIGITS), n)
-        return mean if visible.dim() == 2 else mean[0]
-
-    def reconstruct(self, visible: Tensor) -> Tensor:
-        """Mean-field reconstruction P(v | h = P(h | v)), with hidden means rounded to 16 bits.
-
-        Args:
-            visible: as in ``forward``.
-
-        Returns:
-            float32 of the shape of ``visible``.
-
-        Raises:
-            ValueError: as in ``forward``.
-        """
-        rows, n = states.encode("RBM.reconstruct", "visible", visible, self.n_visible)
-        hidden = to_levels(ops.hidden_mean(rows, *self._to_hidden(EVALUATION_DIGITS), n))
-        return ops.visible_mean(hidden, *self._to_visible(EVALUATION_DIGITS), n).view(visible.shape)
-
-    def free_energy(self, visible: Tensor) -> Tensor:
-        """F(v) = -b.v - sum_i log(1 + exp(c_i + sum_j A_ij W_ij v_j)), so p(v) = exp(-F(v)) / Z.
-
-        Args:
-            visible: as in ``forward``.
-
-        Returns:
-            float64 (n,), or a scalar for one row, in nats.
-
-        Raises:
-            ValueError: as in ``forward``.
-        """
-        rows, n = states.encode("RBM.free_energy", "visible", visible, self.n_visible)
-        to_hidden, _, visible_bias, hidden_bias, exponent = self._model(EVALUATION_DIGITS)
-        energy = ops.free_energy(rows, to_hidden, visible_bias, hidden_bias, exponent, n)
-        return energy if visible.dim() == 2 else energy[0]
-
-    def energy(self, visible: Tensor, hidden: Tensor) -> Tensor:
-        """E(v, h) = -h^T (W∘A) v - b^T v - c^T h.
-
-        Args:
-            visible: as in ``forward``.
-            hidden: (n, n_hidden) or (n_hidden,), as ``visible``.
-
-        Returns:
-            float64 (n,), or a scalar for one row, in nats.
-
-        Raises:
-            ValueError: as in ``forward``, or unequal numbers of rows.
-        """
-        states.encode("RBM.energy", "visible", visible, self.n_visible)
-        states.encode("RBM.energy", "hidden", hidden, self.n_hidden)
-        checks.finite("RBM.energy", weight=self.weight.detach())
-        v, h = visible.detach().double(), hidden.detach().double()
-        rule = "visible and hidden must have equally many rows"
-        checks.require(
-            v.shape[:-1] == h.shape[:-1], "RBM.energy", rule, f"{v.shape[:-1]} and {h.shape[:-1]}"
-        )
-        masked = self.weight.detach().double() * self.mask
-        pairs = ((h @ masked) * v).sum(-1)
-        return (
-            -pairs
-            - v @ self.visible_bias.detach().double()
-            - h @ self.hidden_bias.detach().double()
-        )
-
-    # --- sampling ---
-
-    def sample_hidden(self, visible: Tensor) -> Tensor:
-        """h ~ P(h | v), one half step; each call draws anew.
-
-        Args:
-            visible: as in ``forward``.
-
-        Returns:
-            0/1 states (n, n_hidden) or (n_hidden,), of the dtype of ``visible``.
-
-        Raises:
-            ValueError: as in ``forward``.
-        """
-        rows, n = states.encode("RBM.sample_hidden", "visible", visible, self.n_visible)
-        hidden = ops.sample_hidden(rows, *self._to_hidden(TRAINING_DIGITS), n, **self._draw())
-        self._gibbs_step += 1
-        return states.decode(hidden, n, like=visible)
-
-    def sample_visible(self, hidden: Tensor) -> Tensor:
-        """v ~ P(v | h), one half step; as ``sample_hidden`` with the layers exchanged."""
-        rows, n = states.encode("RBM.sample_visible", "hidden", hidden, self.n_hidden)
-        visible = ops.sample_visible(rows, *self._to_visible(TRAINING_DIGITS), n, **self._draw())
-        self._gibbs_step += 1
-        return states.decode(visible, n, like=hidden)
-
-    def gibbs_steps(
-        self,
-        visible: Tensor,
-        n_steps: int = 1,
-        *,
-        beta: float | Tensor | None = None,
-        clamp: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Full Gibbs sweeps h ~ P(h | v), v ~ P(v | h).
-
-        Args:
-            visible: as in ``forward``; the chains' start.
-            n_steps: at least 1.
-            beta: inverse temperature, finite; a number, or one a chain (n,).
-            clamp: (n_visible,) or (n, n_visible) floating: 0 or 1 where a unit is held, NaN where
-                it is free.
-
-        Returns:
-            (visible, hidden): the last visible states and the hidden states they were drawn from,
-            0/1, of the dtype of ``visible``.
-
-        Raises:
-            ValueError: as in ``forward``, or a wrong n_steps, beta or clamp.
-        """
-        op = "RBM.gibbs_steps"
-        rows, n = states.encode(op, "visible", visible, self.n_visible)
-        held = None
-        if clamp is not None:
-            values, held = states.encode_clamp(op, clamp, n, self.n_visible)
-            remedy = "Binarise it where units are clamped."
-            rule = "visible must hold only 0 and 1"
-            checks.require(rows.dtype == torch.int64, op, rule, "values in between", remedy)
-            rows = rows & ~held | values
-        if beta is not None:
-            beta = states.encode_beta(op, beta, n)
-        checks.integer(op, "n_steps", n_steps, 1)
-        model = self._model(TRAINING_DIGITS)
-        last, hidden = ops.gibbs_steps(
-            rows, *model, n, n_steps, beta=beta, clamped=held, **self._draw()
-        )
-        self._gibbs_step += n_steps
-        return states.decode(last, n, like=visible), states.decode(hidden, n, like=visible)
-
-    def sample(
-        self,
-        n: int,
-        n_steps: int = 1000,
-        *,
-        clamp: Tensor | None = None,
-        start: Tensor | None = None,
-    ) -> Tensor:
-        """Draws visible states by n_steps sweeps from a start.
-
-        Args:
-            n: number of chains, at least 1.
-            n_steps: sweeps, at least 1; samples are exact only as n_steps grows, and a machine with
-                separate modes needs very many: start from data where that matters.
-            clamp: as in ``gibbs_steps``: conditional samples.
-            start: (n, n_visible), as in ``forward``; None: independent units, sigmoid(b_j).
-
-        Returns:
-            0/1 states, uint8 (n, n_visible).
-
-        Raises:
-            ValueError: a wrong n, n_steps, clamp or start, NaN or inf in the parameters.
-
-        Example:
-            >>> RBM(6, 4).sample(3, n_steps=10).shape
-            torch.Size([3, 6])
-        """
-        op = "RBM.sample"
-        checks.integer(op, "n", n, 1, 2**32 - 1)
-        checks.integer(op, "n_steps", n_steps, 1)
-        if start is None:
-            start = self.sample_visible(torch.zeros(n, self.n_hidden, dtype=torch.uint8))
-        _, n_rows = states.encode(op, "start", start, self.n_visible)
-        checks.require(n_rows == n, op, f"start must have n = {n} rows", n_rows)
-        return self.gibbs_steps(start, n_steps, clamp=clamp)[0].to(torch.uint8)
+    forward = inference.forward
+    reconstruct = inference.reconstruct
+    free_energy = inference.free_energy
+    energy = inference.energy
+    sample_hidden = inference.sample_hidden
+    sample_visible = inference.sample_visible
+    gibbs_steps = inference.gibbs_steps
+    sample = inference.sample
 
     # --- learning: learning.py ---
 
@@ -387,3 +219,22 @@ class RBM(nn.Module):
     connection_gradient = learning.connection_gradient
     update_mask_ = learning.update_mask_
     train_step_ = learning.train_step_
+
+
+def _extra_state(op: str, state: Any) -> tuple[int, ...]:
+    """Seed, number of the next sweep, whether the exponent is set, the exponent; checked."""
+    checks.tensor(op, "_extra_state", state, torch.int64, (4,), "(4,)", "Pass a state_dict of RBM.")
+    values = tuple(int(value) for value in state)
+    limits = (0, checks.MAX_SEED), (0, checks.MAX_STEP), (0, 1), (MIN_EXPONENT, MAX_EXPONENT)
+    names = "seed", "number of sweeps", "flag", "exponent"
+    for name, value, (low, high) in zip(names, values, limits, strict=True):
+        checks.integer(op, f"{name} in _extra_state", value, low, high)
+    return values
+
+
+def check_machine(op: str, rbm: Any) -> RBM:
+    """An RBM, for functions that take one."""
+    kind, remedy = type(rbm).__name__, "Make one: ncg_fast.RBM(n_visible, n_hidden)."
+    checks.require(isinstance(rbm, RBM), op, "rbm must be an ncg_fast.RBM", kind, remedy)
+    machine: RBM = rbm
+    return machine

@@ -101,7 +101,10 @@ class TrainingRun:
 
     def restore(self, snapshot: Snapshot) -> None:
         """Goes back to a snapshot."""
-        self.rbm.load_state_dict(snapshot.machine)
+        own = self.rbm.state_dict()
+        for name, value in snapshot.machine.items():
+            own[name].copy_(value)
+        self.rbm.set_extra_state(snapshot.machine["_extra_state"])
         for name, value in snapshot.tensors.items():
             self.tensors[name].copy_(value)
 

@@ -6,7 +6,17 @@ import torch
 from torch import Tensor
 
 from ncg_fast import checks, ops
+from ncg_fast.checks import MAX_FLOAT32
 from ncg_fast.numerics import to_levels
+
+_DTYPES = (
+    torch.bool,
+    torch.uint8,
+    torch.float16,
+    torch.bfloat16,
+    torch.float32,
+    torch.float64,
+)
 
 
 def encode(op: str, name: str, states: Tensor, n_units: int) -> tuple[Tensor, int]:
@@ -22,19 +32,24 @@ def encode(op: str, name: str, states: Tensor, n_units: int) -> tuple[Tensor, in
     Raises:
         ValueError: wrong shape or dtype, NaN, or values outside [0, 1].
     """
-    kind = type(states).__name__
-    checks.require(isinstance(states, Tensor), op, f"{name} must be a torch.Tensor", kind)
+    checks.dense(op, name, states)
     states = states.detach().unsqueeze(0) if states.dim() == 1 else states.detach()
     rule = f"{name} must have shape (n_rows, n_units) = (any, {n_units})"
-    remedy = f"Did you pass {name}.T?" if states.dim() == 2 and len(states) == n_units else ""
+    turned = states.dim() == 2 and len(states) == n_units
+    remedy = f"Did you pass {name}.T?" if turned else f"Pass one row of {n_units} units a sample."
     fits = states.dim() == 2 and states.shape[1] == n_units
     checks.require(fits, op, rule, tuple(states.shape), remedy)
-    rule = f"{name} must be bool, uint8 or floating"
-    allowed = states.dtype in (torch.bool, torch.uint8) or states.dtype.is_floating_point
-    checks.require(allowed, op, rule, str(states.dtype), f"Use {name}.to(torch.uint8).")
+    check_dtype(op, name, states)
     if _all_binary(op, name, states):
         return ops.pack_states(states.to(torch.uint8).contiguous()), len(states)
     return to_levels(states), len(states)
+
+
+def check_dtype(op: str, name: str, states: Tensor) -> None:
+    """A dtype that holds 0/1 states or probabilities."""
+    rule = f"{name} must be bool, uint8 or floating (16 bits or more)"
+    remedy = f"Use {name}.to(torch.uint8), or .float() for probabilities."
+    checks.require(states.dtype in _DTYPES, op, rule, str(states.dtype), remedy)
 
 
 def _all_binary(op: str, name: str, states: Tensor) -> bool:
@@ -42,12 +57,16 @@ def _all_binary(op: str, name: str, states: Tensor) -> bool:
     if states.dtype == torch.bool or not states.numel():
         return True
     low, high = float(states.min()), float(states.max())  # NaN propagates through both
-    remedy = f"Binarise it, or pass {name} / 255 as probabilities." if 1 < high <= 255 else ""
+    remedy = "Binarise it, or scale it to probabilities."
+    if 1 < high <= 255:
+        remedy = f"Binarise it, or pass {name} / 255 as probabilities."
     if states.dtype == torch.uint8:
         rule = f"{name} must hold only 0 and 1"
         checks.require(high <= 1, op, rule, f"values up to {high:g}", remedy)
         return True
-    actual = f"values in [{low:g}, {high:g}]" if low <= high else "NaN"
+    actual = f"values in [{low:g}, {high:g}]"
+    if not low <= high:
+        actual, remedy = "NaN", f"Fill what is missing: torch.nan_to_num({name}, nan=0.5)."
     checks.require(0 <= low <= high <= 1, op, f"{name} must hold values in [0, 1]", actual, remedy)
     return bool(((states == 0) | (states == 1)).all())
 
@@ -60,11 +79,10 @@ def decode(packed: Tensor, n: int, *, like: Tensor) -> Tensor:
 
 def encode_clamp(op: str, clamp: Tensor, n: int, n_units: int) -> tuple[Tensor, Tensor]:
     """A user's clamp (0 or 1 where held, NaN where free) as packed (values, held) of n chains."""
-    checks.require(
-        isinstance(clamp, Tensor), op, "clamp must be a torch.Tensor", type(clamp).__name__
-    )
+    checks.dense(op, "clamp", clamp)
     rule = f"clamp must have shape (n_visible,) = ({n_units},) or (n, n_visible) = ({n}, {n_units})"
-    checks.require(clamp.shape in ((n_units,), (n, n_units)), op, rule, tuple(clamp.shape))
+    fits, remedy = clamp.shape in ((n_units,), (n, n_units)), "Fill free units with NaN."
+    checks.require(fits, op, rule, tuple(clamp.shape), remedy)
     remedy = "Use clamp.float() with NaN for free units."
     floating = clamp.dtype.is_floating_point
     checks.require(floating, op, "clamp must be floating", str(clamp.dtype), remedy)
@@ -76,13 +94,15 @@ def encode_clamp(op: str, clamp: Tensor, n: int, n_units: int) -> tuple[Tensor, 
     return ops.pack_states(ones), ops.pack_states(held)
 
 
-def encode_beta(op: str, beta: float | Tensor, n: int) -> Tensor:
-    """A user's inverse temperature as float32 (n,)."""
+def encode_beta(op: str, beta: float | Tensor, n: int, like: Tensor) -> Tensor:
+    """A user's inverse temperature as float32 (n,), on the device of ``like``."""
     if not isinstance(beta, Tensor):
-        return torch.full((n,), checks.number(op, "beta", beta), dtype=torch.float32)
-    checks.finite(op, beta=beta)
-    fits = beta.dim() == 0 or beta.shape == (n,)
-    checks.require(
-        fits, op, f"beta must be a number or have shape (n,) = ({n},)", tuple(beta.shape)
-    )
-    return beta.detach().float().expand(n).contiguous()
+        value = checks.number(op, "beta", beta, -MAX_FLOAT32, MAX_FLOAT32)
+        return torch.full((n,), value, dtype=torch.float32, device=like.device)
+    checks.dense(op, "beta", beta)
+    rule = f"beta must be a number or have shape (n,) = ({n},)"
+    fits, remedy = beta.dim() == 0 or beta.shape == (n,), "Pass one a chain."
+    checks.require(fits, op, rule, tuple(beta.shape), remedy)
+    rows = beta.detach().float().expand(n).contiguous()
+    checks.finite(op, "Pass inverse temperatures within float32.", beta=rows)
+    return rows

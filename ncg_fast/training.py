@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ncg_fast import checkpoint, checks, states
+from ncg_fast import checkpoint, checks, learning, op_checks, states
 from ncg_fast.checkpoint import CHECKPOINT_NAME, StrPath, TrainingState
 from ncg_fast.history import EpochRecord, History
-from ncg_fast.rbm import RBM
+from ncg_fast.rbm import RBM, check_machine
 from ncg_fast.run import TrainingRun
 
 Callback = Callable[[RBM, EpochRecord], bool | None]
@@ -95,21 +95,21 @@ def fit(
     Source: method of de Oliveira & Figueiredo, arXiv 2209.06932.
     """
     op = "fit"
-    checks.require(isinstance(rbm, RBM), op, "rbm must be an ncg_fast.RBM", type(rbm).__name__)
+    check_machine(op, rbm)
+    learning.check_trainable(op, rbm)
     checks.finite(op, **dict(rbm.named_parameters()))
     nll_every = checks.integer(op, "nll_every", nll_every, 0)
     rows = _rows(op, "x", x, rbm, nll_every)
     held_out = None if x_held_out is None else _rows(op, "x_held_out", x_held_out, rbm, nll_every)
-    epochs = checks.integer(op, "epochs", epochs, 1)
+    epochs = checks.integer(op, "epochs", epochs, 1, checks.MAX_STEP)
     checkpoint_every = checks.integer(op, "checkpoint_every", checkpoint_every, 1)
-    sound = isinstance(callbacks, Sequence) and all(callable(each) for each in callbacks)
-    checks.require(sound, op, "callbacks must be a sequence of callables", repr(callbacks))
+    _check_callbacks(op, callbacks)
     settings = {
         "n_visible": rbm.n_visible,
         "n_hidden": rbm.n_hidden,
         "n_labels": rbm.n_labels,
         "batch_size": _batch_size(op, batch_size, len(rows)),
-        "n_steps": checks.integer(op, "n_steps", n_steps, 1),
+        "n_steps": checks.integer(op, "n_steps", n_steps, 1, checks.MAX_STEP),
         **_rates(op, rbm, rule, lr, lr_strength, momentum, weight_decay),
         "n_chains": _n_chains(op, persistent, n_chains, batch_size),
         "shuffle": bool(shuffle),
@@ -197,14 +197,20 @@ def _explanation(run: TrainingRun) -> str:
 def _rows(op: str, name: str, x: Any, rbm: RBM, nll_every: int) -> Tensor:
     """Checked rows, uint8 where all are 0 or 1, else float32."""
     encoded, n = states.encode(op, name, x, rbm.n_visible)
-    rule = f"{name} must have two axes and at least one row"
-    checks.require(x.dim() == 2 and n > 0, op, rule, tuple(x.shape))
+    rule, remedy = f"{name} must have two axes and at least one row", "Pass rows of samples."
+    checks.require(x.dim() == 2 and n > 0, op, rule, tuple(x.shape), remedy)
     checks.same_device(op, rbm=rbm.weight, **{name: x})
     binary = encoded.dtype == torch.int64
     rule = f"{name} must hold only 0 and 1 where nll_every is given"
     checks.require(binary or not nll_every, op, rule, "values in between", "Binarise it.")
     rows: Tensor = x.detach().to(torch.uint8 if binary else torch.float32)
     return rows
+
+
+def _check_callbacks(op: str, callbacks: Any) -> None:
+    sound = isinstance(callbacks, Sequence) and all(callable(each) for each in callbacks)
+    rule, remedy = "callbacks must be a sequence of callables", "Pass [callback]."
+    checks.require(sound, op, rule, callbacks, remedy)
 
 
 def _batch_size(op: str, batch_size: Any, n_rows: int) -> int:
@@ -218,14 +224,14 @@ def _rates(
     op: str, rbm: RBM, rule: str, lr: Any, lr_strength: Any, momentum: Any, weight_decay: Any
 ) -> dict[str, Any]:
     checks.choice(op, "rule", rule, ("ncg", "static"))
-    learned = rbm.connection_strength is not None
+    strength = rbm.connection_strength
+    learned = strength is not None and strength.requires_grad
     remedy = 'Use rule="static", or RBM(..., learn_connections=True).'
     requirement = 'rbm must have connection strengths with rule="ncg"'
     checks.require(learned or rule == "static", op, requirement, "a fixed mask", remedy)
-    lr = checks.number(op, "lr", lr, 0.0)
-    rates = checks.rate_arguments(
-        op, lr, 5 * lr if lr_strength is None else lr_strength, momentum, weight_decay
-    )
+    lr = checks.number(op, "lr", lr, 0.0, checks.MAX_FLOAT32)
+    lr_strength = 5 * lr if lr_strength is None else lr_strength
+    rates = op_checks.rate_arguments(op, lr, lr_strength, momentum, weight_decay)
     names = "lr", "lr_strength", "momentum", "weight_decay"
     return {"rule": rule, "learn_connections": learned, **dict(zip(names, rates, strict=True))}
 
@@ -237,7 +243,7 @@ def _n_chains(op: str, persistent: bool, n_chains: Any, batch_size: int) -> int 
     if not persistent:
         return None
     n_chains = batch_size if n_chains is None else n_chains
-    return checks.integer(op, "n_chains", n_chains, 1, 2**32 - 1)
+    return checks.integer(op, "n_chains", n_chains, 1, checks.MAX_CHAINS)
 
 
 # --- resuming ---
@@ -249,19 +255,25 @@ def _fingerprint(rows: Tensor) -> str:
     return f"sha256:{digest.hexdigest()[:16]}"
 
 
+def _path(op: str, name: str, value: Any) -> Path:
+    named, remedy = isinstance(value, str | os.PathLike), "Pass the path of a folder."
+    checks.require(named, op, f"{name} must be a str or a path", checks.typed(value), remedy)
+    return Path(os.path.realpath(value))
+
+
 def _paths(
     op: str, checkpoint_dir: StrPath | None, resume: bool | StrPath
 ) -> tuple[Path | None, Path | None]:
     """The checkpoint to write, and the one to go on from."""
     target = source = None
     if checkpoint_dir is not None:
-        target = Path(os.path.realpath(checkpoint_dir)) / CHECKPOINT_NAME
+        target = _path(op, "checkpoint_dir", checkpoint_dir) / CHECKPOINT_NAME
     if resume is True:
-        rule = "checkpoint_dir must be given with resume=True"
-        checks.require(target is not None, op, rule, None)
+        rule, remedy = "checkpoint_dir must be given with resume=True", "Pass the run's folder."
+        checks.require(target is not None, op, rule, None, remedy)
         source = target if target is not None and target.exists() else None
     elif resume is not False:
-        source = Path(os.path.realpath(resume))
+        source = _path(op, "resume", resume)
         source = source / CHECKPOINT_NAME if source.is_dir() else source
     if target is not None and target != source:
         rule, remedy = "checkpoint_dir must hold no other run", "Use resume=True or another folder."
@@ -281,5 +293,6 @@ def _load(
     checks.require(not differ, op, rule, ", ".join(differ), remedy)
     n_done = len(state.history)
     rule = f"epochs must be at least the {n_done} that {source} has done"
-    checks.require(epochs >= n_done, op, rule, epochs)
+    remedy = "Ask for more, or start in another folder."
+    checks.require(epochs >= n_done, op, rule, epochs, remedy)
     return saved, state

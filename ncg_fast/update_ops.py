@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from ncg_fast import _library as _library  # registers torch.ops.ncg_fast
-from ncg_fast import checks
-from ncg_fast.numerics import MAX_EXPONENT, MIN_EXPONENT
+from ncg_fast import checks, op_checks
 
 
 class Parameters(NamedTuple):
@@ -55,15 +54,29 @@ def connection_gradient(
 
     Raises:
         ValueError: wrong shape, dtype, device, or no rows.
+        RuntimeError: no back end serves the device.
+
+    Note:
+        Deterministic, the same bits everywhere: exact integer sums. Memory: 4 bytes a pair and
+        result.
+
+    Example:
+        >>> from ncg_fast import ops
+        >>> on, off = (torch.full((1, 2), level, dtype=torch.int32) for level in (65535, 0))
+        >>> visible = ops.pack_states(torch.ones(1, 3, dtype=torch.uint8))
+        >>> ops.connection_gradient(on, visible, off, visible)[0]
+        tensor([[1., 1., 1.],
+                [1., 1., 1.]])
     """
     op = "connection_gradient"
-    checks.phase_arguments(op, hidden_data, visible_data, hidden_model, visible_model)
-    shape = hidden_data.shape[1], visible_model.shape[0]
+    shape = op_checks.phase_arguments(op, hidden_data, visible_data, hidden_model, visible_model)
     if weight is not None:
         checks.tensor(op, "weight", weight, torch.float32, shape, "(n_hidden, n_visible)")
+        checks.same_device(op, hidden_data=hidden_data, weight=weight)
         weight = weight.detach().contiguous()
     if mask is not None:
         checks.tensor(op, "mask", mask, torch.bool, shape, "(n_hidden, n_visible)")
+        checks.same_device(op, hidden_data=hidden_data, mask=mask)
         mask = mask.contiguous()
     phases = hidden_data, visible_data, hidden_model, visible_model
     result: tuple[Tensor, Tensor, Tensor, Tensor, Tensor] = torch.ops.ncg_fast.connection_gradient(
@@ -100,7 +113,7 @@ def ncg_update_(
         visible_model: packed states of the n_chains chains.
         weight_exponent: of the digits; the caller repacks when max |W| asks for another.
         n_labels: the last n_labels visible units have no strength: their mask stays.
-        lr: rate of weights and biases.
+        lr: rate of weights and biases, in [0, 3.4e38], as the other rates.
         lr_strength: rate of the connection strengths.
         momentum: in [0, 1].
         weight_decay: at least 0.
@@ -110,17 +123,36 @@ def ncg_update_(
         connections switched off.
 
     Raises:
-        ValueError: wrong shape, dtype, device or range.
+        ValueError: wrong shape, dtype, device or range; sizes that differ.
+        RuntimeError: no back end serves the device.
+
+    Note:
+        Deterministic, the same bits everywhere. One pass over the pairs; nothing is allocated but
+        the result.
+
+    Example:
+        >>> from ncg_fast import ops
+        >>> weight, mask = torch.zeros(2, 3), torch.ones(2, 3, dtype=torch.bool)
+        >>> digits = ops.pack_weights(weight, mask, 2, 1)
+        >>> biases = torch.zeros(3), torch.zeros(2)
+        >>> parameters = ops.Parameters(weight, None, mask, *biases, *digits)
+        >>> on, off = (torch.full((1, 2), level, dtype=torch.int32) for level in (65535, 0))
+        >>> visible = ops.pack_states(torch.ones(1, 3, dtype=torch.uint8))
+        >>> ops.ncg_update_(
+        ...     parameters, on, visible, off, visible, weight_exponent=1, lr=0.5
+        ... ).tolist()
+        [0.5, 0.0, 0.0]
     """
     op = "ncg_update_"
-    checks.phase_arguments(op, hidden_data, visible_data, hidden_model, visible_model)
-    checks.parameter_arguments(op, parameters, n_labels)
-    checks.integer(op, "weight_exponent", weight_exponent, MIN_EXPONENT, MAX_EXPONENT)
-    rates = checks.rate_arguments(op, lr, lr_strength, momentum, weight_decay)
-    rule, remedy = "velocities must be given with momentum", "Pass zeros like the parameters."
-    kept = not momentum or parameters.weight_velocity is not None
-    checks.require(kept, op, rule, None, remedy)
+    sizes = op_checks.parameter_arguments(op, parameters, n_labels)
     phases = hidden_data, visible_data, hidden_model, visible_model
+    given, remedy = op_checks.phase_arguments(op, *phases), "Pass states of this machine."
+    rule = f"phases must be of (n_hidden, n_visible) = {sizes} units"
+    checks.require(given == sizes, op, rule, given, remedy)
+    checks.same_device(op, weight=parameters.weight, hidden_data=hidden_data)
+    op_checks.exponent_argument(op, weight_exponent)
+    rates = op_checks.rate_arguments(op, lr, lr_strength, momentum, weight_decay)
+    op_checks.velocity_argument(op, momentum, parameters.weight_velocity)
     result: Tensor = torch.ops.ncg_fast.ncg_update_(
         *parameters, *phases, weight_exponent, n_labels, *rates
     )
@@ -152,13 +184,13 @@ def train_step_(
     Args:
         parameters: tensors that are written.
         visible_data: packed states or levels of n_rows rows.
-        n_rows: at least 1.
-        n_steps: k, at least 1.
+        n_rows: in [1, 2**32).
+        n_steps: k, in [1, 2**55].
         weight_exponent: of the digits.
         chains: packed states of n_chains persistent chains, written, or None for CD.
         n_chains: the number of chains; n_rows for CD.
         n_labels: see ``ncg_update_``, as for the rates.
-        lr: rate of weights and biases.
+        lr: rate of weights and biases, in [0, 3.4e38], as the other rates.
         lr_strength: rate of the connection strengths.
         momentum: in [0, 1].
         weight_decay: at least 0.
@@ -170,32 +202,33 @@ def train_step_(
 
     Raises:
         ValueError: wrong shape, dtype, device or range.
+        RuntimeError: no back end serves the device.
+
+    Note:
+        Deterministic by seed and step, the same bits everywhere.
+
+    Example:
+        >>> from ncg_fast import ops
+        >>> weight, mask = torch.zeros(2, 3), torch.ones(2, 3, dtype=torch.bool)
+        >>> digits = ops.pack_weights(weight, mask, 2, 1)
+        >>> biases = torch.zeros(3), torch.zeros(2)
+        >>> parameters = ops.Parameters(weight, None, mask, *biases, *digits)
+        >>> rows = ops.pack_states(torch.ones(4, 3, dtype=torch.uint8))
+        >>> options = {"n_rows": 4, "n_steps": 1, "weight_exponent": 1, "lr": 0.1}
+        >>> ops.train_step_(parameters, rows, **options, seed=0, step=0).shape
+        torch.Size([3])
     """
     op = "train_step_"
-    checks.parameter_arguments(op, parameters, n_labels)
-    n_visible = parameters.visible_bias.shape[0]
-    checks.integer(op, "n_rows", n_rows, 1)
-    checks.states_argument(op, "visible_data", visible_data, n_visible, n_rows)
-    if chains is None:
-        rule = f"n_chains must be None or n_rows ({n_rows}) where chains is None"
-        checks.require(n_chains in (None, n_rows), op, rule, n_chains)
-        n_chains = n_rows
-    else:
-        rule, remedy = "n_chains must be given with chains", "Packed words do not tell it."
-        checks.require(n_chains is not None, op, rule, n_chains, remedy)
-        n_chains = checks.integer(op, "n_chains", n_chains, 1)
-        checks.packed_argument(op, "chains", chains, n_visible, n_chains)
-        whole = chains.is_contiguous()
-        remedy = "Use .contiguous()."
-        checks.require(whole, op, "chains must be contiguous", chains.stride(), remedy)
+    _, n_visible = op_checks.parameter_arguments(op, parameters, n_labels)
+    checks.integer(op, "n_rows", n_rows, 1, checks.MAX_CHAINS)
+    op_checks.states_argument(op, "visible_data", visible_data, n_visible, n_rows)
+    n_chains = op_checks.chain_arguments(op, chains, n_chains, n_visible, n_rows)
     checks.same_device(op, weight=parameters.weight, visible_data=visible_data, chains=chains)
-    checks.integer(op, "n_steps", n_steps, 1)
-    checks.integer(op, "weight_exponent", weight_exponent, MIN_EXPONENT, MAX_EXPONENT)
-    checks.draw_argument(op, seed, 0, step, None, n_chains)
-    rates = checks.rate_arguments(op, lr, lr_strength, momentum, weight_decay)
-    rule, remedy = "velocities must be given with momentum", "Pass zeros like the parameters."
-    kept = not momentum or parameters.weight_velocity is not None
-    checks.require(kept, op, rule, None, remedy)
+    checks.integer(op, "n_steps", n_steps, 1, checks.MAX_STEP)
+    op_checks.exponent_argument(op, weight_exponent)
+    op_checks.draw_arguments(op, seed, 0, step, None, visible_data, n_chains)
+    rates = op_checks.rate_arguments(op, lr, lr_strength, momentum, weight_decay)
+    op_checks.velocity_argument(op, momentum, parameters.weight_velocity)
     batch = visible_data, chains, n_rows, n_chains, n_steps, weight_exponent, n_labels
     result: Tensor = torch.ops.ncg_fast.train_step_(*parameters, *batch, *rates, seed, step)
     return result

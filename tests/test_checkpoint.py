@@ -204,7 +204,7 @@ def test_run_does_not_resume_from_a_broken_file(tmp_path):
 
 @pytest.mark.parametrize("write", [save, lambda rbm, path: save_checkpoint(path, rbm, None)])
 def test_only_a_machine_is_saved(write, tmp_path):
-    with pytest.raises(ValueError, match=r"rbm must be an ncg_fast\.RBM, got Linear\.$"):
+    with pytest.raises(ValueError, match=r"rbm must be an ncg_fast\.RBM, got Linear\. Make one: "):
         write(torch.nn.Linear(7, 5), tmp_path / "file")
     assert os.listdir(tmp_path) == []
 

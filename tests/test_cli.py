@@ -214,7 +214,7 @@ def test_a_run_that_never_started_leaves_its_folder_free(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--hidden", "0"], r"RBM: n_hidden must be at least 1, got 0\."),
+        (["--hidden", "0"], r"RBM: n_hidden must be at least 1, got 0\. Pass 1 or more\."),
         (["--threads", "0"], r"--threads must be at least 1, got 0\."),
         (["--data", "nowhere"], r"data\.load: name_or_path must be .*, got 'nowhere'\. .*"),
         (
@@ -238,7 +238,7 @@ def test_what_the_machine_or_the_disk_lacks_has_status_1(monkeypatch, capsys):
     args = ["train", *TINY, "--output", "file/run"]
     fails(capsys, args, 1, r"ncg-fast train: file(/run)?: (Not a directory|File exists)")
     message = "ncg-fast train: fit: parameters must stay finite, .*"
-    fails(capsys, ["train", *TINY, "--lr", "3e38", "--momentum", "1"], 1, message)
+    fails(capsys, ["train", *TINY, "--lr", "6e37", "--momentum", "1"], 1, message)
 
     def unreachable(*_, **__):
         raise RuntimeError("data.load: out of\nreach.")

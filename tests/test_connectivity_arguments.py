@@ -21,20 +21,50 @@ from ncg_fast.connectivity import (
 
 MASK = mask_of("01", "10")
 FAULTS = [
-    (dense_mask, (0, 2), {}, "dense_mask: n_hidden must be at least 1, got 0."),
-    (dense_mask, (2, 2.0), {}, "dense_mask: n_visible must be an int, got float 2.0."),
-    (random_mask, (2, -1, 0.5), {}, "random_mask: n_visible must be at least 1, got -1."),
-    (random_mask, (2, 2, 1.5), {}, "random_mask: density must be in [0, 1], got 1.5."),
-    (random_mask, (2, 2, math.nan), {}, "random_mask: density must be finite, got nan."),
+    (dense_mask, (0, 2), {}, "dense_mask: n_hidden must be at least 1, got 0. Pass 1 or more."),
+    (
+        dense_mask,
+        (2, 2.0),
+        {},
+        "dense_mask: n_visible must be an int, got float 2.0. Use int(n_visible).",
+    ),
+    (
+        random_mask,
+        (2, -1, 0.5),
+        {},
+        "random_mask: n_visible must be at least 1, got -1. Pass 1 or more.",
+    ),
+    (
+        random_mask,
+        (2, 2, 1.5),
+        {},
+        "random_mask: density must be in [0, 1], got 1.5. Pass a value from 0 to 1.",
+    ),
+    (
+        random_mask,
+        (2, 2, math.nan),
+        {},
+        "random_mask: density must be finite, got nan. Pass a finite number.",
+    ),
     (
         random_mask,
         (2, 2, 0.5),
         {"seed": -1},
-        "random_mask: seed must be in [0, 9223372036854775807], got -1.",
+        "random_mask: seed must be at least 0, got -1. Pass 0 or more.",
     ),
-    (line_mask, (2, 4, 0), {}, "line_mask: n_connections must be in [1, 4], got 0."),
-    (line_mask, (2, 4, 5), {}, "line_mask: n_connections must be in [1, 4], got 5."),
-    (line_mask, (0, 4, 2), {}, "line_mask: n_hidden must be at least 1, got 0."),
+    (
+        line_mask,
+        (2, 4, 0),
+        {},
+        "line_mask: n_connections must be in [1, 4], got 0. Pass a value from 1 to 4.",
+    ),
+    (
+        line_mask,
+        (2, 4, 5),
+        {},
+        "line_mask: n_connections must be in [1, 4], got 5. Pass a value from 1 to 4.",
+    ),
+    (line_mask, (0, 4, 2), {}, "line_mask: n_hidden must be at least 1, got 0. Pass 1 or more."),
     (
         spiral_mask,
         (8, 8, 2),
@@ -47,7 +77,12 @@ FAULTS = [
         {},
         "spiral_mask: n_hidden must be n_visible = 9, got 4. Use line_mask for other sizes.",
     ),
-    (spiral_mask, (9, 9, 10), {}, "spiral_mask: n_connections must be in [1, 9], got 10."),
+    (
+        spiral_mask,
+        (9, 9, 10),
+        {},
+        "spiral_mask: n_connections must be in [1, 9], got 10. Pass a value from 1 to 9.",
+    ),
     (
         convolution_mask,
         ((28, 28), 500),
@@ -70,14 +105,14 @@ FAULTS = [
         convolution_mask,
         ((0, 28), 4),
         {},
-        "convolution_mask: image_shape must be at least 1, got 0.",
+        "convolution_mask: image_shape must be at least 1, got 0. Pass 1 or more.",
     ),
     (
         initial_mask,
         ("star", 2, 2),
         {},
         "initial_mask: pattern must be one of 'dense', 'random', 'line', 'spiral', 'convolution',"
-        " got 'star'.",
+        " got 'star'. Choose one of these.",
     ),
     (
         initial_mask,
@@ -109,10 +144,21 @@ FAULTS = [
         initial_strength,
         (MASK,),
         {"seed": 2**63},
-        "initial_strength: seed must be in [0, 9223372036854775807], got 9223372036854775808.",
+        f"initial_strength: seed must be at most {2**63 - 1}, got {2**63}. "
+        f"Pass {2**63 - 1} or less.",
     ),
-    (protect_labels, (MASK, 3), {}, "protect_labels: n_labels must be in [0, 2], got 3."),
-    (density, (MASK, 2), {}, "density: n_labels must be in [0, 1], got 2."),
+    (
+        protect_labels,
+        (MASK, 3),
+        {},
+        "protect_labels: n_labels must be in [0, 2], got 3. Pass a value from 0 to 2.",
+    ),
+    (
+        density,
+        (MASK, 2),
+        {},
+        "density: n_labels must be in [0, 1], got 2. Pass a value from 0 to 1.",
+    ),
     (
         degrees,
         (MASK[0],),
@@ -152,7 +198,7 @@ FAULTS = [
         topology_distance,
         (MASK, MASK),
         {"n_labels": -1},
-        "topology_distance: n_labels must be in [0, 1], got -1.",
+        "topology_distance: n_labels must be in [0, 1], got -1. Pass a value from 0 to 1.",
     ),
 ]
 

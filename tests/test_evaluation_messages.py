@@ -40,15 +40,16 @@ def ladder(*values):
         ),
         (
             lambda: ev.log_partition_ais(SMALL, n_chains=1),
-            "log_partition_ais: n_chains must be in [2, 4294967295], got 1.",
+            "log_partition_ais: n_chains must be at least 2, got 1. Pass 2 or more.",
         ),
         (
             lambda: ev.log_partition_ais(SMALL, seed=-1),
-            "log_partition_ais: seed must be in [0, 9223372036854775807], got -1.",
+            "log_partition_ais: seed must be at least 0, got -1. Pass 0 or more.",
         ),
         (
             lambda: ev.log_partition_ais(SMALL, base="flat"),
-            "log_partition_ais: base must be one of 'data', 'uniform', got 'flat'.",
+            "log_partition_ais: base must be one of 'data', 'uniform', got 'flat'. "
+            "Choose one of these.",
         ),
         (
             lambda: ev.log_partition_ais(SMALL, base="data"),
@@ -57,39 +58,44 @@ def ladder(*values):
         ),
         (
             lambda: ev.log_partition_ais(SMALL, data=torch.zeros(4, 6)),
-            "log_partition_ais: data must have shape (n_rows, n_units) = (any, 7), got (4, 6).",
+            "log_partition_ais: data must have shape (n_rows, n_units) = (any, 7), got (4, 6). "
+            "Pass one row of 7 units a sample.",
         ),
         (
             lambda: ev.log_partition_ais(SMALL, betas=1),
-            "log_partition_ais: betas must be at least 2, got 1.",
+            "log_partition_ais: betas must be at least 2, got 1. Pass 2 or more.",
         ),
         (
             lambda: ev.log_partition_ais(SMALL, betas=0.5),
-            "log_partition_ais: betas must be an int, got float 0.5.",
+            "log_partition_ais: betas must be an int, got float 0.5. Pass a whole number.",
         ),
         (
             lambda: ev.log_partition_ais(SMALL, betas=torch.tensor([0, 1])),
-            "log_partition_ais: betas must be floating, got torch.int64.",
+            "log_partition_ais: betas must be floating, got torch.int64. Use betas.double().",
         ),
         (
             ladder(0.5),
-            "log_partition_ais: betas must have at least two entries, got 1.",
+            "log_partition_ais: betas must have at least two entries, got 1. "
+            "Pass 0 and 1, and values between.",
         ),
         (
             ladder(0.1, 1.0),
-            "log_partition_ais: betas must begin with 0 and end with 1, got 0.1 and 1.",
+            "log_partition_ais: betas must begin with 0 and end with 1, got 0.1 and 1. "
+            "Add the ends.",
         ),
         (
             ladder(0.0, 0.6, 0.5, 1.0),
-            "log_partition_ais: betas must not decrease, got a ladder that does, or NaN.",
+            "log_partition_ais: betas must not decrease, got a ladder that does, or NaN. "
+            "Sort them.",
         ),
         (
             ladder(0.0, math.nan, 1.0),
-            "log_partition_ais: betas must not decrease, got a ladder that does, or NaN.",
+            "log_partition_ais: betas must not decrease, got a ladder that does, or NaN. "
+            "Sort them.",
         ),
         (
             lambda: ev.log_likelihood(SMALL, X[:0]),
-            "log_likelihood: x must have at least one row, got (0, 7).",
+            "log_likelihood: x must have at least one row, got (0, 7). Pass the rows to evaluate.",
         ),
         (
             lambda: ev.log_likelihood(SMALL, X + 0.5),
@@ -107,20 +113,20 @@ def ladder(*values):
         ),
         (
             lambda: ev.log_likelihood(SMALL, X, log_z="high"),
-            "log_likelihood: log_z must be a number, got str 'high'.",
+            "log_likelihood: log_z must be a number, got str 'high'. Pass an int or a float.",
         ),
         (
             lambda: ev.log_likelihood(WIDE, torch.zeros(4, 26), betas=1),
-            "log_partition_ais: betas must be at least 2, got 1.",
+            "log_likelihood: betas must be at least 2, got 1. Pass 2 or more.",
         ),
         (
             lambda: ev.pseudo_log_likelihood(SMALL, X.long()),
-            "pseudo_log_likelihood: x must be bool, uint8 or floating, got torch.int64. "
-            "Use x.to(torch.uint8).",
+            "pseudo_log_likelihood: x must be bool, uint8 or floating (16 bits or more), "
+            "got torch.int64. Use x.to(torch.uint8), or .float() for probabilities.",
         ),
         (
             lambda: ev.pseudo_log_likelihood(SMALL, X, seed=0.5),
-            "pseudo_log_likelihood: seed must be an int, got float 0.5.",
+            "pseudo_log_likelihood: seed must be an int, got float 0.5. Pass a whole number.",
         ),
         (
             lambda: ev.classify(SMALL, X),
@@ -128,23 +134,25 @@ def ladder(*values):
         ),
         (
             lambda: ev.classify(LABELLED, X, method="both"),
-            "classify: method must be one of 'label_units', 'free_energy', got 'both'.",
+            "classify: method must be one of 'label_units', 'free_energy', got 'both'. "
+            "Choose one of these.",
         ),
         (
             lambda: ev.classify(LABELLED, torch.zeros(4, 10)),
-            "classify: x must have shape (n_rows, n_units) = (any, 7), got (4, 10).",
+            "classify: x must have shape (n_rows, n_units) = (any, 7), got (4, 10). "
+            "Pass one row of 7 units a sample.",
         ),
         (
             lambda: ev.accuracy(LABELLED, X, Y[:3]),
-            "accuracy: labels must have shape (n,) = (4,), got (3,).",
+            "accuracy: labels must have shape (n,) = (4,), got (3,). Pass one label a row.",
         ),
         (
             lambda: ev.accuracy(LABELLED, X[:0], Y[:0]),
-            "accuracy: x must have at least one row, got (0, 7).",
+            "accuracy: x must have at least one row, got (0, 7). Pass the rows to classify.",
         ),
         (
             lambda: ev.with_labels(X, Y + 3, 3),
-            "with_labels: labels must be in [0, 3), got values in [3, 3].",
+            "with_labels: labels must be in [0, 3), got values in [3, 3]. Count classes from 0.",
         ),
         (
             lambda: ev.with_labels(X, Y.float(), 3),
@@ -152,20 +160,20 @@ def ladder(*values):
         ),
         (
             lambda: ev.with_labels(X, [0, 1], 3),
-            "with_labels: labels must be a torch.Tensor, got list.",
+            "with_labels: labels must be a torch.Tensor, got list. Use torch.as_tensor(labels).",
         ),
         (
             lambda: ev.with_labels(X[0], Y, 3),
-            "with_labels: x must have two axes (n, n_features), got (7,).",
+            "with_labels: x must have two axes (n, n_features), got (7,). Reshape it.",
         ),
         (
             lambda: ev.with_labels(X.long(), Y, 3),
-            "with_labels: x must be bool, uint8 or floating, got torch.int64. "
-            "Use x.to(torch.uint8).",
+            "with_labels: x must be bool, uint8 or floating (16 bits or more), "
+            "got torch.int64. Use x.to(torch.uint8), or .float() for probabilities.",
         ),
         (
             lambda: ev.with_labels(X, Y, 0),
-            "with_labels: n_labels must be at least 1, got 0.",
+            "with_labels: n_labels must be at least 1, got 0. Pass 1 or more.",
         ),
     ],
 )

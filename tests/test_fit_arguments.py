@@ -22,16 +22,26 @@ def spoilt(value):
 
 INF, NAN = float("inf"), float("nan")
 REFUSED = {
-    "one axis": ({"x": binary_rows()[0]}, "x must have two axes and at least one row, got (7,)."),
-    "no rows": ({"x": binary_rows()[:0]}, "x must have two axes and at least one row, got (0, 7)."),
+    "one axis": (
+        {"x": binary_rows()[0]},
+        "x must have two axes and at least one row, got (7,). Pass rows of samples.",
+    ),
+    "no rows": (
+        {"x": binary_rows()[:0]},
+        "x must have two axes and at least one row, got (0, 7). Pass rows of samples.",
+    ),
     "transposed": (
         {"x": binary_rows().t()},
         "x must have shape (n_rows, n_units) = (any, 7), got (7, 13). Did you pass x.T?",
     ),
-    "numpy": ({"x": binary_rows().numpy()}, "x must be a torch.Tensor, got ndarray."),
+    "numpy": (
+        {"x": binary_rows().numpy()},
+        "x must be a torch.Tensor, got ndarray. Use torch.as_tensor(x).",
+    ),
     "int64": (
         {"x": binary_rows().long()},
-        "x must be bool, uint8 or floating, got torch.int64. Use x.to(torch.uint8).",
+        "x must be bool, uint8 or floating (16 bits or more), got torch.int64. "
+        "Use x.to(torch.uint8), or .float() for probabilities.",
     ),
     "image": (
         {"x": binary_rows() * 255},
@@ -43,49 +53,70 @@ REFUSED = {
         "x must hold values in [0, 1], got values in [0, 255]. Binarise it, or pass x / 255 as "
         "probabilities.",
     ),
-    "nan": ({"x": spoilt(NAN)}, "x must hold values in [0, 1], got NaN."),
+    "nan": (
+        {"x": spoilt(NAN)},
+        "x must hold values in [0, 1], got NaN. "
+        "Fill what is missing: torch.nan_to_num(x, nan=0.5).",
+    ),
     "held-out nan": (
         {"x_held_out": spoilt(NAN)},
-        "x_held_out must hold values in [0, 1], got NaN.",
+        "x_held_out must hold values in [0, 1], got NaN. "
+        "Fill what is missing: torch.nan_to_num(x_held_out, nan=0.5).",
     ),
     "held-out width": (
         {"x_held_out": binary_rows()[:, :6]},
-        "x_held_out must have shape (n_rows, n_units) = (any, 7), got (13, 6).",
+        "x_held_out must have shape (n_rows, n_units) = (any, 7), got (13, 6). "
+        "Pass one row of 7 units a sample.",
     ),
-    "epochs": ({"epochs": 0}, "epochs must be at least 1, got 0."),
-    "float epochs": ({"epochs": 2.0}, "epochs must be an int, got float 2.0."),
-    "batch_size": ({"batch_size": 0}, "batch_size must be at least 1, got 0."),
+    "epochs": ({"epochs": 0}, "epochs must be at least 1, got 0. Pass 1 or more."),
+    "float epochs": ({"epochs": 2.0}, "epochs must be an int, got float 2.0. Use int(epochs)."),
+    "batch_size": ({"batch_size": 0}, "batch_size must be at least 1, got 0. Pass 1 or more."),
     "large batch": (
         {"batch_size": 14},
         "batch_size must be at most the number of rows, 13, got 14. Lower batch_size.",
     ),
-    "n_steps": ({"n_steps": 0}, "n_steps must be at least 1, got 0."),
-    "lr": ({"lr": -0.1}, "lr must be at least 0, got -0.1."),
-    "infinite lr": ({"lr": INF}, "lr must be finite, got inf."),
-    "lr text": ({"lr": "fast"}, "lr must be a number, got str 'fast'."),
-    "lr_strength": ({"lr_strength": -1}, "lr_strength must be at least 0, got -1."),
-    "momentum": ({"momentum": 1.5}, "momentum must be in [0, 1], got 1.5."),
-    "weight_decay": ({"weight_decay": NAN}, "weight_decay must be finite, got nan."),
-    "rule": ({"rule": "set"}, "rule must be one of 'ncg', 'static', got 'set'."),
+    "n_steps": ({"n_steps": 0}, "n_steps must be at least 1, got 0. Pass 1 or more."),
+    "lr": ({"lr": -0.1}, "lr must be at least 0, got -0.1. Pass 0 or more."),
+    "infinite lr": ({"lr": INF}, "lr must be finite, got inf. Pass a finite number."),
+    "lr text": ({"lr": "fast"}, "lr must be a number, got str 'fast'. Pass an int or a float."),
+    "lr_strength": ({"lr_strength": -1}, "lr_strength must be at least 0, got -1. Pass 0 or more."),
+    "momentum": (
+        {"momentum": 1.5},
+        "momentum must be in [0, 1], got 1.5. Pass a value from 0 to 1.",
+    ),
+    "weight_decay": (
+        {"weight_decay": NAN},
+        "weight_decay must be finite, got nan. Pass a finite number.",
+    ),
+    "rule": (
+        {"rule": "set"},
+        "rule must be one of 'ncg', 'static', got 'set'. Choose one of these.",
+    ),
     "n_chains alone": (
         {"n_chains": 5},
         "n_chains must be left out without persistent, got 5. Pass persistent=True.",
     ),
     "n_chains": (
         {"persistent": True, "n_chains": 0},
-        "n_chains must be in [1, 4294967295], got 0.",
+        "n_chains must be at least 1, got 0. Pass 1 or more.",
     ),
-    "seed": ({"seed": -1}, "seed must be in [0, 9223372036854775807], got -1."),
-    "nll_every": ({"nll_every": -1}, "nll_every must be at least 0, got -1."),
+    "seed": ({"seed": -1}, "seed must be at least 0, got -1. Pass 0 or more."),
+    "nll_every": ({"nll_every": -1}, "nll_every must be at least 0, got -1. Pass 0 or more."),
     "grey nll": (
         {"x": grey_rows(), "nll_every": 1},
         "x must hold only 0 and 1 where nll_every is given, got values in between. Binarise it.",
     ),
-    "checkpoint_every": ({"checkpoint_every": 0}, "checkpoint_every must be at least 1, got 0."),
-    "callbacks": ({"callbacks": [3]}, "callbacks must be a sequence of callables, got [3]."),
+    "checkpoint_every": (
+        {"checkpoint_every": 0},
+        "checkpoint_every must be at least 1, got 0. Pass 1 or more.",
+    ),
+    "callbacks": (
+        {"callbacks": [3]},
+        "callbacks must be a sequence of callables, got [3]. Pass [callback].",
+    ),
     "resume": (
         {"resume": True, "checkpoint_dir": None},
-        "checkpoint_dir must be given with resume=True, got None.",
+        "checkpoint_dir must be given with resume=True, got None. Pass the run's folder.",
     ),
 }
 
@@ -114,7 +145,9 @@ def test_learning_rule_needs_strengths():
 def test_only_a_machine_is_trained():
     with pytest.raises(ValueError) as caught:
         train(torch.nn.Linear(7, 5))
-    assert str(caught.value) == "fit: rbm must be an ncg_fast.RBM, got Linear."
+    assert str(caught.value) == (
+        "fit: rbm must be an ncg_fast.RBM, got Linear. Make one: ncg_fast.RBM(n_visible, n_hidden)."
+    )
 
 
 def test_parameters_must_be_finite_at_the_start():

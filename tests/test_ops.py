@@ -175,20 +175,21 @@ def test_messages(m: dict[str, Any]) -> None:
             "Did you pass mask.T?"
         ),
         lambda: ops.pack_weights(m["weight"], None, 4, 0): (
-            "pack_weights: n_digits must be in [2, 3], got 4."
+            "pack_weights: n_digits must be in [2, 3], got 4. Pass a value from 2 to 3."
         ),
         lambda: ops.pack_weights(m["weight"].double(), None, 2, 0): (
             "pack_weights: weight must be float32, got torch.float64. Use weight.to(torch.float32)."
         ),
         lambda: ops.pack_states(m["rows"].float()): (
-            "pack_states: states must be bool or uint8, got torch.float32."
+            "pack_states: states must be bool or uint8, got torch.float32. "
+            "Use states.to(torch.uint8)."
         ),
         lambda: ops.sample_hidden(m["visible"], *layer, seed=-1): (
-            f"sample_hidden: seed must be in [0, {2**63 - 1}], got -1."
+            "sample_hidden: seed must be at least 0, got -1. Pass 0 or more."
         ),
         lambda: ops.gibbs_steps(
             m["visible"], m["to_hidden"], m["to_visible"], m["b"], m["c"], 0, N, 0, seed=0
-        ): "gibbs_steps: n_steps must be at least 1, got 0.",
+        ): "gibbs_steps: n_steps must be at least 1, got 0. Pass 1 or more.",
     }
     for call, text in cases.items():
         assert message(call) == text

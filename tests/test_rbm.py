@@ -178,7 +178,7 @@ def test_a_fixed_mask_has_no_strength(v: torch.Tensor) -> None:
     assert rbm.connection_strength is None
     rbm.contrastive_divergence(v)
     assert rbm.train_step_(v, lr=0.1) == (0, 0) and torch.equal(rbm.mask, mask)
-    with pytest.raises(RuntimeError, match=r"RBM\.update_mask_: needs connection strengths"):
+    with pytest.raises(ValueError, match=r"RBM\.update_mask_: rbm must have connection strengths"):
         rbm.update_mask_()
     learned = RBM(N_VISIBLE, N_HIDDEN, mask=mask, learn_connections=True)
     assert torch.equal(learned.connection_strength > 0.5, mask)

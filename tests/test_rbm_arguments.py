@@ -20,7 +20,8 @@ BAD_STATES = [
     ),
     (
         torch.zeros(2, 3, N_VISIBLE),
-        f"visible must have shape (n_rows, n_units) = (any, {N_VISIBLE}), got (2, 3, {N_VISIBLE}).",
+        f"visible must have shape (n_rows, n_units) = (any, {N_VISIBLE}), got (2, 3, {N_VISIBLE}). "
+        f"Pass one row of {N_VISIBLE} units a sample.",
     ),
     (
         torch.full((2, N_VISIBLE), 255, dtype=torch.uint8),
@@ -34,14 +35,23 @@ BAD_STATES = [
     ),
     (
         torch.full((2, N_VISIBLE), -1.0),
-        "visible must hold values in [0, 1], got values in [-1, -1].",
+        "visible must hold values in [0, 1], got values in [-1, -1]. "
+        "Binarise it, or scale it to probabilities.",
     ),
-    (torch.full((2, N_VISIBLE), NAN), "visible must hold values in [0, 1], got NaN."),
+    (
+        torch.full((2, N_VISIBLE), NAN),
+        "visible must hold values in [0, 1], got NaN. "
+        "Fill what is missing: torch.nan_to_num(visible, nan=0.5).",
+    ),
     (
         torch.zeros(2, N_VISIBLE, dtype=torch.int64),
-        "visible must be bool, uint8 or floating, got torch.int64. Use visible.to(torch.uint8).",
+        "visible must be bool, uint8 or floating (16 bits or more), got torch.int64. "
+        "Use visible.to(torch.uint8), or .float() for probabilities.",
     ),
-    ([[0.0] * N_VISIBLE], "visible must be a torch.Tensor, got list."),
+    (
+        [[0.0] * N_VISIBLE],
+        "visible must be a torch.Tensor, got list. Use torch.as_tensor(visible).",
+    ),
 ]
 
 
@@ -69,19 +79,21 @@ def test_bad_states_change_no_parameter(rbm: RBM, bad: Any, text: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ({"n_visible": 0}, "RBM: n_visible must be at least 1, got 0."),
-        ({"n_hidden": 2.0}, "RBM: n_hidden must be an int, got float 2.0."),
-        ({"density": 1.5}, "RBM: density must be in [0, 1], got 1.5."),
-        ({"density": NAN}, "RBM: density must be finite, got nan."),
-        ({"weight_scale": -1}, "RBM: weight_scale must be at least 0, got -1."),
+        ({"n_visible": 0}, "RBM: n_visible must be at least 1, got 0. Pass 1 or more."),
+        ({"n_hidden": 2.0}, "RBM: n_hidden must be an int, got float 2.0. Use int(n_hidden)."),
+        ({"density": 1.5}, "RBM: density must be in [0, 1], got 1.5. Pass a value from 0 to 1."),
+        ({"density": NAN}, "RBM: density must be finite, got nan. Pass a finite number."),
+        ({"weight_scale": -1}, "RBM: weight_scale must be at least 0, got -1. Pass 0 or more."),
         (
             {"weight_init": "xavier"},
-            "RBM: weight_init must be one of 'uniform', 'normal', got 'xavier'.",
+            "RBM: weight_init must be one of 'uniform', 'normal', got 'xavier'. "
+            "Choose one of these.",
         ),
-        ({"seed": -1}, f"RBM.manual_seed: seed must be in [0, {2**63 - 1}], got -1."),
+        ({"seed": -1}, "RBM: seed must be at least 0, got -1. Pass 0 or more."),
         (
             {"n_labels": N_VISIBLE},
-            f"RBM: n_labels must be in [0, {N_VISIBLE - 1}], got {N_VISIBLE}.",
+            f"RBM: n_labels must be in [0, {N_VISIBLE - 1}], got {N_VISIBLE}. "
+            f"Pass a value from 0 to {N_VISIBLE - 1}.",
         ),
         (
             {"mask": torch.ones(N_VISIBLE, N_HIDDEN, dtype=torch.bool)},
@@ -94,7 +106,7 @@ def test_bad_states_change_no_parameter(rbm: RBM, bad: Any, text: str) -> None:
         ),
         (
             {"mask": torch.ones(N_HIDDEN, N_VISIBLE, dtype=torch.bool), "density": 0.5},
-            "RBM: density must be left out where mask is given, got 0.5.",
+            "RBM: density must be left out where mask is given, got 0.5. Pass one of the two.",
         ),
     ],
 )
@@ -107,16 +119,23 @@ def test_bad_constructor_arguments(arguments: dict[str, Any], text: str) -> None
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (lambda r, v: r.sample(0), "RBM.sample: n must be in [1, 4294967295], got 0."),
-        (lambda r, v: r.sample(1, n_steps=0), "RBM.sample: n_steps must be at least 1, got 0."),
-        (lambda r, v: r.gibbs_steps(v, -1), "RBM.gibbs_steps: n_steps must be at least 1, got -1."),
+        (lambda r, v: r.sample(0), "RBM.sample: n must be at least 1, got 0. Pass 1 or more."),
+        (
+            lambda r, v: r.sample(1, n_steps=0),
+            "RBM.sample: n_steps must be at least 1, got 0. Pass 1 or more.",
+        ),
+        (
+            lambda r, v: r.gibbs_steps(v, -1),
+            "RBM.gibbs_steps: n_steps must be at least 1, got -1. Pass 1 or more.",
+        ),
         (
             lambda r, v: r.gibbs_steps(v, 1, beta=NAN),
-            "RBM.gibbs_steps: beta must be finite, got nan.",
+            "RBM.gibbs_steps: beta must be finite, got nan. Pass a finite number.",
         ),
         (
             lambda r, v: r.gibbs_steps(v, 1, beta=torch.ones(3)),
-            f"RBM.gibbs_steps: beta must be a number or have shape (n,) = ({N},), got (3,).",
+            f"RBM.gibbs_steps: beta must be a number or have shape (n,) = ({N},), got (3,). "
+            "Pass one a chain.",
         ),
         (
             lambda r, v: r.sample(2, 1, clamp=torch.full((N_VISIBLE,), 0.5)),
@@ -124,21 +143,21 @@ def test_bad_constructor_arguments(arguments: dict[str, Any], text: str) -> None
         ),
         (
             lambda r, v: r.train_step_(v, lr=-0.1),
-            "train_step_: lr must be at least 0, got -0.1.",
+            "RBM.train_step_: lr must be at least 0, got -0.1. Pass 0 or more.",
         ),
         (
             lambda r, v: r.train_step_(v, lr=0.1, momentum=2.0),
-            "train_step_: momentum must be in [0, 1], got 2.0.",
+            "RBM.train_step_: momentum must be in [0, 1], got 2.0. Pass a value from 0 to 1.",
         ),
         (
             lambda r, v: r.energy(v, torch.zeros(3, N_HIDDEN)),
             f"RBM.energy: visible and hidden must have equally many rows, "
-            f"got torch.Size([{N}]) and torch.Size([3]).",
+            f"got ({N},) and (3,). Pass them in pairs.",
         ),
         (
             lambda r, v: r.contrastive_divergence(v[:0]),
             "RBM.contrastive_divergence: visible must have at least one row, "
-            f"got (0, {N_VISIBLE}).",
+            f"got (0, {N_VISIBLE}). Leave out empty batches.",
         ),
     ],
 )

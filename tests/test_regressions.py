@@ -5,10 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
-from ncg_fast import RBM, fit, ops
+from ncg_fast import RBM, fit, log_likelihood, ops
 
 
 def scale_weights(rbm, factor):
@@ -150,6 +151,92 @@ def test_update_arguments_that_were_not_looked_at():
 def test_broken_strengths_stop_training():
     rbm = RBM(7, 5, density=0.5, weight_scale=0.0)
     rows = torch.arange(140).view(20, 7) % 3 == 0
+
+    def spoil(machine, record):
+        with torch.no_grad():
+            machine.connection_strength[2, 3] = torch.nan
+
     with pytest.raises(FloatingPointError, match="parameters must stay finite"):
-        fit(rbm, rows, epochs=3, batch_size=10, lr=0.1, lr_strength=1e300, progress=False)
-    assert torch.isfinite(rbm.connection_strength).all()
+        fit(rbm, rows, epochs=3, batch_size=10, lr=0.1, callbacks=[spoil], progress=False)
+    with pytest.raises(ValueError, match=r"RBM.train_step_: connection_strength must hold finite"):
+        rbm.train_step_(rows, lr=0.1)
+
+
+def test_rates_stay_within_float32():
+    rbm, rows = RBM(7, 5), torch.zeros(20, 7)
+    with pytest.raises(ValueError, match=r"^fit: lr_strength must be at most 3\.40282e\+38, got"):
+        fit(rbm, rows, lr=1e38, batch_size=5, progress=False)
+    with pytest.raises(ValueError, match=r"^RBM: weight_scale must be at most 1e\+30, got 1e\+300"):
+        RBM(7, 5, weight_scale=1e300)
+
+
+def test_parameters_that_require_no_gradient_are_left_alone():
+    rbm, rows = RBM(7, 5, density=0.5), torch.eye(7)
+    rbm.hidden_bias.requires_grad_(False)
+    rbm.connection_strength.requires_grad_(False)
+    rbm.contrastive_divergence(rows)
+    assert rbm.hidden_bias.grad is None and rbm.connection_strength.grad is None
+    assert rbm.weight.grad is not None and rbm.visible_bias.grad is not None
+    with pytest.raises(ValueError, match=r"^RBM.train_step_: hidden_bias must require gradients"):
+        rbm.train_step_(rows, lr=0.1)
+    rbm.hidden_bias.requires_grad_()
+    mask, strength = rbm.mask.clone(), rbm.connection_strength.clone()
+    assert rbm.train_step_(rows, lr=0.1, lr_strength=100.0) == (0, 0)
+    assert torch.equal(mask, rbm.mask) and torch.equal(strength, rbm.connection_strength)
+    with pytest.raises(
+        ValueError, match=r'^fit: rbm must have connection strengths with rule="ncg"'
+    ):
+        fit(rbm, rows, batch_size=5, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("_extra_state", torch.tensor([-1, 0, 0, 0])),
+        ("_extra_state", torch.tensor([0, 0, 1, 2000])),
+        ("_extra_state", torch.zeros(3, dtype=torch.int64)),
+        ("connection_strength", torch.full((5, 7), 7.0)),
+        ("connection_strength", torch.full((5, 7), torch.nan)),
+    ],
+)
+def test_a_state_no_machine_can_hold_changes_nothing(name, value):
+    rbm, other = RBM(7, 5, seed=0), RBM(7, 5, seed=1)
+    weight = rbm.weight.clone()
+    with pytest.raises(ValueError, match=rf"^RBM.load_state_dict: .*{name}"):
+        rbm.load_state_dict({**other.state_dict(), name: value})
+    assert torch.equal(rbm.weight, weight) and rbm._seed == 0
+
+
+def test_options_of_ais_are_looked_at_where_log_z_is_exact():
+    rbm, rows = RBM(7, 5), torch.zeros(4, 7)
+    for options in ({"typo": 3}, {"betas": -5}, {"n_chains": 0}, {"base": "flat"}):
+        with pytest.raises(ValueError, match=r"^log_likelihood: "):
+            log_likelihood(rbm, rows, **options)
+    with pytest.raises(ValueError, match="options of AIS must be left out with log_z"):
+        log_likelihood(rbm, rows, log_z=3.0, n_chains=10)
+
+
+def test_sizes_and_rates_of_numpy_are_taken():
+    rbm = RBM(np.int64(7), np.int32(5), density=np.float32(0.5), seed=np.int64(3))
+    assert torch.equal(rbm.weight, RBM(7, 5, density=0.5, seed=3).weight)
+    rows = torch.zeros(8, 7)
+    fit(rbm, rows, epochs=np.int64(1), batch_size=np.int64(4), lr=np.float64(0.1), progress=False)
+    assert rbm.sample(np.int64(2), np.int16(3)).shape == (2, 7)
+
+
+def test_phases_of_another_machine_are_refused():
+    weight, mask = torch.zeros(5, 7), torch.ones(5, 7, dtype=torch.bool)
+    digits = ops.pack_weights(weight, mask, 2, 1)
+    parameters = ops.Parameters(weight, None, mask, torch.zeros(7), torch.zeros(5), *digits)
+    levels, visible = torch.zeros(3, 6, dtype=torch.int32), torch.zeros(9, 1, dtype=torch.int64)
+    with pytest.raises(ValueError, match=r"phases must be of \(n_hidden, n_visible\) = \(5, 7\)"):
+        ops.ncg_update_(parameters, levels, visible, levels, visible, weight_exponent=1, lr=0.1)
+
+
+def test_digits_of_two_numbers_are_refused():
+    weight, mask = torch.zeros(5, 7), torch.ones(5, 7, dtype=torch.bool)
+    mixed = ops.pack_weights(weight, mask, 2, 1)[0], ops.pack_weights(weight, mask, 3, 1)[1]
+    parameters = ops.Parameters(weight, None, mask, torch.zeros(7), torch.zeros(5), *mixed)
+    batch = {"n_rows": 3, "n_steps": 1, "weight_exponent": 1, "seed": 0, "step": 0, "lr": 0.1}
+    with pytest.raises(ValueError, match=r"to_visible must have as many digits as to_hidden \(2\)"):
+        ops.train_step_(parameters, torch.zeros(7, 1, dtype=torch.int64), **batch)

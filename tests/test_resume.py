@@ -108,7 +108,8 @@ def test_run_of_other_settings_is_not_resumed(tmp_path):
         re.escape(start) + r"x = sha256:\w{16} \(there sha256:\w{16}\). " + re.escape(remedy),
         message(x=binary_rows(seed=7)),
     )
-    assert message(epochs=1) == f"fit: epochs must be at least the 2 that {file} has done, got 1."
+    rule = f"fit: epochs must be at least the 2 that {file} has done"
+    assert message(epochs=1) == f"{rule}, got 1. Ask for more, or start in another folder."
     again = {"checkpoint_dir": tmp_path}
     rule = "fit: checkpoint_dir must hold no other run"
     assert message() == f"{rule}, got {file}. Use resume=True or another folder."
