@@ -7,10 +7,7 @@ tensors of a run (momentum, persistent chains, the history as JSON) bear the pre
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,10 +18,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 import ncg_fast
-from ncg_fast import checks
+from ncg_fast import checks, files
+from ncg_fast.files import StrPath as StrPath
 from ncg_fast.rbm import RBM
-
-StrPath = str | os.PathLike[str]
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
 _KEY, _FORMAT, _PREFIX, _HISTORY = "ncg_fast", 1, "training.", "history"
@@ -53,7 +49,7 @@ def save(rbm: RBM, path: StrPath) -> None:
         path: the file; its folder must exist. A file already there is replaced in one step.
 
     Raises:
-        ValueError: rbm is no RBM.
+        ValueError: rbm is no RBM, or path no path.
         OSError: the file cannot be written, or the disk is full; a file already there is unchanged.
 
     Note:
@@ -65,7 +61,8 @@ def save(rbm: RBM, path: StrPath) -> None:
         RBM(6, 4, density=1.000, connections=learned)
     """
     _check_machine("save", rbm)
-    _write("save", path, _contents(rbm, None))
+    target = files.checked_path("save", "path", path)
+    files.write("save", target, _contents(rbm, None))
 
 
 def load(path: StrPath) -> RBM:
@@ -92,11 +89,12 @@ def save_checkpoint(path: StrPath, rbm: RBM, training_state: TrainingState) -> N
         training_state: the rest of the run.
 
     Raises:
-        ValueError: rbm is no RBM.
+        ValueError: rbm is no RBM, or path no path.
         OSError: the file cannot be written, or the disk is full; a file already there is unchanged.
     """
     _check_machine("save_checkpoint", rbm)
-    _write("save_checkpoint", path, _contents(rbm, training_state))
+    target = files.checked_path("save_checkpoint", "path", path)
+    files.write("save_checkpoint", target, _contents(rbm, training_state))
 
 
 def load_checkpoint(path: StrPath) -> tuple[RBM, TrainingState]:
@@ -126,21 +124,9 @@ def prepare_folder(op: str, folder: StrPath) -> Path:
     Raises:
         OSError: the folder cannot be made or written.
     """
-    path = Path(folder) / CHECKPOINT_NAME
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f".{CHECKPOINT_NAME}.*.tmp"):
-            left.unlink()
-        probe = _temporary(path)
-        probe.touch(exist_ok=False)
-        probe.unlink()
-    except OSError as error:
-        raise OSError(
-            error.errno,
-            f"{op}: checkpoint_dir must be a folder that can be written, got {folder} "
-            f"({error.strerror}). Pass another folder.",
-        ) from error
-    return path
+    files.make_folder(op, "checkpoint_dir", folder)
+    files.sweep(Path(folder), [CHECKPOINT_NAME])
+    return Path(folder) / CHECKPOINT_NAME
 
 
 def _check_machine(op: str, rbm: Any) -> None:
@@ -170,45 +156,8 @@ def _contents(rbm: RBM, training_state: TrainingState | None) -> bytes:
     return safetensors.torch.save(stored, metadata={_KEY: json.dumps(note)})
 
 
-def _temporary(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
-
-
-def _write(op: str, path: StrPath, contents: bytes) -> None:
-    """Writes a file whole: beside its place, down to the disk, then renamed."""
-    target = Path(os.path.realpath(path))
-    temporary = _temporary(target)
-    try:
-        try:
-            with open(temporary, "xb") as file:
-                file.write(contents)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise OSError(
-            error.errno,
-            f"{op}: {path} must be writable, got {error.strerror}. "
-            "Free space or choose another path; a file already there is unchanged.",
-        ) from error
-    _sync_folder(target.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Brings a new name in the folder down to the disk, where the file system can."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 def _read(op: str, path: StrPath) -> tuple[RBM, TrainingState | None]:
+    files.checked_path(op, "path", path)
     try:
         with safe_open(path, framework="pt") as file:
             note = json.loads((file.metadata() or {}).get(_KEY, "null"))

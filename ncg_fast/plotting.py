@@ -7,6 +7,7 @@ the first figure is made. Label units, the last visible units, are left out of i
 
 from __future__ import annotations
 
+import io
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ import numpy as np
 from torch import Tensor
 
 from ncg_fast import _figure_parts as parts
-from ncg_fast import connectivity
+from ncg_fast import connectivity, files
 from ncg_fast._figure_parts import ImageShape, Records
 from ncg_fast.rbm import RBM
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 FIGURES = ("filters", "samples", "curves", "degrees", "connectivity")
 _N_TILES = 64
-DPI = 150
+_DPI = 150
 _PANELS = {
     "Negative log-likelihood": ("nats per row", {"train_nll": "train", "test_nll": "test"}),
     "Reconstruction error": ("mean squared error", {"reconstruction_error": ""}),
@@ -225,9 +226,17 @@ def save_run_figures(
     }
     if records:
         figures["curves"] = plot_history(records)
-    folder = Path(run_dir, "figures")
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{name}.png" for name in FIGURES if name in figures]
-    for path in paths:
-        figures[path.stem].savefig(path, dpi=DPI)
-    return paths
+    op, folder = "save_run_figures", Path(run_dir, "figures")
+    images = {folder / f"{name}.png": png(figures[name]) for name in FIGURES if name in figures}
+    files.make_folder(op, "run_dir", folder)
+    files.sweep(folder, [path.name for path in images])
+    for path, image in images.items():
+        files.write(op, path, image)
+    return list(images)
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as the contents of a PNG file."""
+    contents = io.BytesIO()
+    figure.savefig(contents, format="png", dpi=_DPI)
+    return contents.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import math
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ncg_fast import plotting, run_folder
+from ncg_fast import files, plotting, run_folder
 from ncg_fast.rbm import RBM
 
 
@@ -24,15 +25,24 @@ def run(args: argparse.Namespace) -> int:
     classes = tuple(range(rbm.n_labels)) if config is None else config.classes
     clamp = _clamp(rbm, args.clamp, args.label, classes or ())
     samples = rbm.manual_seed(args.seed).sample(args.n, args.steps, clamp=clamp)
-    for path in paths:
-        if path.suffix == ".npy":
-            np.save(path, samples.numpy())
-        else:
-            shape = args.image_shape or (config.image_shape if config else None)
-            figure = plotting.plot_samples(samples, shape, n_labels=rbm.n_labels, n=args.n)
-            figure.savefig(path, dpi=plotting.DPI)
+    shape = args.image_shape or (config.image_shape if config else None)
+    contents = {path: _contents(path, samples, shape, rbm.n_labels) for path in paths}
+    for path, content in contents.items():
+        files.write("", path, content)
         print(path)
     return 0
+
+
+def _contents(
+    path: Path, samples: Tensor, image_shape: tuple[int, int] | None, n_labels: int
+) -> bytes:
+    """The samples as a .npy or .png file has them."""
+    if path.suffix == ".npy":
+        array = io.BytesIO()
+        np.save(array, samples.numpy())
+        return array.getvalue()
+    figure = plotting.plot_samples(samples, image_shape, n_labels=n_labels, n=len(samples))
+    return plotting.png(figure)
 
 
 def _clamp(

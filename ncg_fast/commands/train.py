@@ -89,8 +89,8 @@ def _fit(args: argparse.Namespace, task: Experiment, folder: Path, rbm: RBM) -> 
             checkpoint_every=config.checkpoint_every,
             resume=args.resume,
         )
-    except ValueError:
-        if not args.resume:
+    except Exception:
+        if not (args.resume or saved.exists()):
             run_folder.discard(folder)  # nothing was trained: the name stays free
         raise
 
@@ -107,6 +107,8 @@ def _draw(folder: Path, rbm: RBM, config: Config, history: History) -> str:
         plot.draw(folder, rbm, config.image_shape, config.seed, history.to_dicts())
     except RuntimeError as error:
         return f"none: {error}"
+    except OSError as error:
+        return f"not all: {error}"
     return str(folder / "figures")
 
 
