@@ -151,7 +151,8 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     _option(learning, "persistent", "chains go on from batch to batch (PCD)")
     text = "persistent chains (default: as many as --batch-size)"
     _option(learning, "chains", text, type=int, metavar="N")
-    _option(learning, "batch_size", "rows of a mini-batch", metavar="ROWS")
+    text = "rows of a mini-batch (default: 50, or all where there are fewer)"
+    _option(learning, "batch_size", text, type=int, metavar="ROWS")
     _option(learning, "lr", "rate of weights and biases", metavar="RATE")
     text = "rate of the connection strengths (default: 5 times --lr)"
     _option(learning, "lr_strength", text, type=float, metavar="RATE")

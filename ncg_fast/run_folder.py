@@ -29,6 +29,7 @@ class Config:
     """Options of a training run, in the words of ``ncg-fast train --help``, and their defaults.
 
     Attributes:
+        batch_size: None until the data set is known: then min(50, rows).
         image_shape: (rows, cols) of the data set's images, or None.
         classes: the source's number of each label unit's class, or None without label units.
     """
@@ -45,7 +46,7 @@ class Config:
     steps: int = 10
     persistent: bool = False
     chains: int | None = None
-    batch_size: int = 50
+    batch_size: int | None = None
     lr: float = 0.1
     lr_strength: float | None = None
     momentum: float = 0.0
@@ -176,7 +177,8 @@ def _fits(name: str, value: Any) -> bool:
         return value is None or (isinstance(value, list) and all(type(v) is int for v in value))
     default = getattr(Config, name)
     if default is None:
-        return value is None or type(value) in (int, float)
+        number = type(value) is int or (name == "lr_strength" and type(value) is float)
+        return value is None or number
     return type(value) is type(default) or (type(default) is float and type(value) is int)
 
 

@@ -17,6 +17,9 @@ from ncg_fast.rbm import RBM
 from ncg_fast.run_folder import Config
 from ncg_fast.training import fit
 
+_RATES = "lr", "lr_strength", "momentum", "weight_decay"
+_OF_FIT = "epochs", "batch_size", "persistent", "rule", "checkpoint_every", *_RATES
+
 
 def run(args: argparse.Namespace) -> int:
     """Trains, draws the figures, and says how it went."""
@@ -71,22 +74,14 @@ def _fit(args: argparse.Namespace, task: Experiment, folder: Path, rbm: RBM) -> 
         return fit(
             rbm,
             task.train.rows,
-            epochs=config.epochs,
-            batch_size=config.batch_size,
+            **{name: getattr(config, name) for name in _OF_FIT},
             n_steps=config.steps,
-            lr=config.lr,
-            lr_strength=config.lr_strength,
-            persistent=config.persistent,
             n_chains=config.chains,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-            rule=config.rule,
             callbacks=[record],
             progress=with_bar,
             x_held_out=task.test.rows,
             nll_every=config.nll_interval,
             checkpoint_dir=folder,
-            checkpoint_every=config.checkpoint_every,
             resume=args.resume,
         )
     except Exception:
