@@ -109,10 +109,8 @@ def test_samples_go_beside_the_model_by_default(trained, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--n", "0"], r"RBM\.sample: n must be in \[1, \d+\], got 0\."),
         (["--output", "a.jpg"], r"--output must end in \.npy or \.png, got a\.jpg\. Rename it\."),
         (["--label", "1"], r"--label must be left out, got 1\. Train with --labels .*"),
-        (["--image-shape", "2x2"], r"plot_samples: image_shape must be .*, got \(2, 2\)\. .*"),
         (["--clamp", "text.npy"], r"--clamp must be a \.npy file of numbers, got text\.npy: .*"),
     ],
 )

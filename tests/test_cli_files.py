@@ -66,8 +66,6 @@ def test_resume_keeps_the_options_of_the_run(tmp_path, capsys):
     assert main([*args, "--epochs", "2"]) == 0
     message = r"ncg-fast train: --lr must stay 0\.2 with --resume, got 0\.1\. Leave it out, .*"
     fails(capsys, ["train", "--output", "run", "--resume", "--lr", "0.1"], 2, message)
-    message = r"ncg-fast train: fit: epochs must be at least the 2 that .* has done, got 1\."
-    fails(capsys, ["train", "--output", "run", "--resume", "--epochs", "1"], 2, message)
     assert main(["train", "--output", "run", "--resume", "--epochs", "3", "--quiet"]) == 0
     assert len(records(tmp_path / "run")) == 3
     assert json.loads((tmp_path / "run" / "config.json").read_text())["epochs"] == 3
