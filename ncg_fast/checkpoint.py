@@ -8,6 +8,7 @@ tensors of a run (momentum, persistent chains, the history as JSON) bear the pre
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -185,9 +186,9 @@ def _flaws(
 
 
 def _read(op: str, path: StrPath) -> tuple[RBM, TrainingState | None]:
-    is_folder = files.checked_path(op, "path", path).is_dir()
+    files.checked_path(op, "path", path)
     try:
-        if is_folder:
+        if os.path.isdir(path):
             raise ValueError("a folder")
         with safe_open(path, framework="pt") as file:
             note = json.loads((file.metadata() or {}).get(_KEY, "null"))

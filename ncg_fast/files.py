@@ -20,14 +20,14 @@ StrPath = str | os.PathLike[str]
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{16}\.tmp")
 
 
-def checked_path(op: str, name: str, path: Any) -> Path:
+def checked_path(op: str, name: str, path: Any, remedy: str = "Pass the name of a file.") -> Path:
     """The path, if it is one.
 
     Raises:
         ValueError: neither text nor os.PathLike, empty, or with a null character.
     """
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
-    rule, remedy = f"{name} must be a str or os.PathLike", "Pass the name of a file."
+    rule = f"{name} must be a str or os.PathLike"
     checks.require(isinstance(text, str), op, rule, type(path).__name__, remedy)
     sound = bool(text) and "\0" not in str(text)
     checks.require(sound, op, f"{name} must name a file", repr(text), remedy)
