@@ -166,7 +166,7 @@ def read_config(folder: Path) -> Config:
     except FileNotFoundError as error:
         raise ValueError(f"run folder must hold {CONFIG_NAME}, got {folder}. {remedy}") from error
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path} must be sound, got {error}. {remedy}") from error
+        raise ValueError(f"{path} must be sound, got {_reason(error)}. {remedy}") from error
     values |= {k: tuple(value) for k, value in values.items() if isinstance(value, list)}
     return Config(**values)
 
@@ -196,16 +196,19 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
     """The records of metrics.jsonl; none where it is missing.
 
     Raises:
-        ValueError: a line is damaged.
+        ValueError: it cannot be read, or a line is damaged.
     """
     path = folder / METRICS_NAME
-    if not path.exists():
-        return []
     try:
-        return [json.loads(line) for line in path.read_text().splitlines()]
-    except ValueError as error:
+        records = [json.loads(line) for line in path.read_text().splitlines()]
+        if not all(isinstance(record, dict) for record in records):
+            raise ValueError("a line of another kind")
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
         rule = f"{path} must hold one JSON record a line"
-        raise ValueError(f"{rule}, got {error}. Remove the damaged line.") from error
+        raise ValueError(f"{rule}, got {_reason(error)}. Remove the damaged line.") from error
+    return records
 
 
 def open_model(path: str) -> tuple[RBM, Path, Config | None]:
@@ -229,3 +232,7 @@ def open_model(path: str) -> tuple[RBM, Path, Config | None]:
 
 def _write_text(path: Path, text: str) -> None:
     files.write("", path, text.encode())
+
+
+def _reason(error: Exception) -> str:
+    return files.reason(error) if isinstance(error, OSError) else str(error)

@@ -173,3 +173,21 @@ def test_a_damaged_checkpoint_is_not_resumed(trained, tmp_path, capsys):
     message = "ncg-fast train: load_checkpoint: run/checkpoint.safetensors must be .*"
     fails(capsys, ["train", "--output", "run", "--resume"], 2, message)
     assert (folder / "metrics.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "actual"), [("{", "Expecting .*"), ("5\n", r"a line of another kind")]
+)
+def test_damaged_metrics(text, actual, trained, tmp_path, capsys):
+    (tmp_path / "model.safetensors").write_bytes((trained / "model.safetensors").read_bytes())
+    (tmp_path / "metrics.jsonl").write_text(text)
+    message = rf"\S+/metrics\.jsonl must hold one JSON record a line, got {actual}\. Remove .*\."
+    fails(capsys, ["plot", str(tmp_path)], 2, f"ncg-fast plot: {message}")
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.jsonl"])
+def test_folders_in_place_of_files(name, trained, tmp_path, capsys):
+    (tmp_path / "model.safetensors").write_bytes((trained / "model.safetensors").read_bytes())
+    (tmp_path / name).mkdir()
+    message = rf"ncg-fast plot: \S+/{name} must .*, got Is a directory\. [A-Z].*\."
+    fails(capsys, ["plot", str(tmp_path)], 2, message)
