@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor
+
+from ncg_fast._figure_arguments import Array, ImageShape, Records
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,11 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
 
-Array = np.ndarray[Any, np.dtype[Any]]
-ImageShape = tuple[int, int] | None
-Records = Sequence[Mapping[str, Any]]
-
 TWO_SHADES = (-0.1, 1.1)  # colour limits that tell a 0 from the white page
+COUNT = "connections per epoch"  # the unit of whole numbers
 _MAX_DOTS = 40  # on a curve; more would hide it
 _BLUE, _ORANGE = "#1f5fa8", "#d9722e"
 _INK, _MUTED, _GRID, _NAN = "#222222", "#6b6b6b", "#ebebeb", "#d9d9d9"
@@ -72,7 +70,7 @@ def whole_numbers(*sides: Axis) -> None:
     """Ticks at whole numbers only."""
     for side in sides:
         side.set_major_locator(
-            _matplotlib(".ticker").MaxNLocator(8, steps=[1, 2, 5, 10], integer=True)
+            _matplotlib(".ticker").MaxNLocator(8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1)
         )
 
 
@@ -88,31 +86,11 @@ def _plain(axes: Axes) -> None:
 # --- data ---
 
 
-def at_least_one(op: str, n: int) -> int:
-    """The number n of tiles, checked."""
-    if n < 1:
-        raise ValueError(f"{op}: n must be at least 1, got {n}.")
-    return n
-
-
-def without_labels(states: Tensor, n_labels: int) -> Array:
-    """The columns before the last n_labels, as an array."""
-    array: Array = states[:, : states.shape[1] - n_labels].detach().cpu().numpy()
-    return array
-
-
-def images(op: str, rows: Array, image_shape: tuple[int, int]) -> Array:
-    """Rows as images (n, *image_shape), after a check."""
-    n_pixels = rows.shape[1]
-    if len(image_shape) != 2 or math.prod(image_shape) != n_pixels:
-        rule = f"image_shape must be (rows, cols) with rows * cols = {n_pixels}"
-        raise ValueError(f"{op}: {rule}, got {tuple(image_shape)}. Leave label units out of it.")
-    return rows.reshape(-1, *image_shape)
-
-
-def share(n_shown: int, n: int) -> str:
+def share(n_shown: int, n: int, noun: str) -> str:
     """How many of n are shown, in words."""
-    return f"all {n}" if n_shown == n else f"{n_shown} of {n}"
+    if n == 1:
+        return f"the only {noun}"
+    return f"all {n} {noun}s" if n_shown == n else f"{n_shown} of {n} {noun}s"
 
 
 def series(records: Records, key: str) -> tuple[Array, Array]:
@@ -126,13 +104,13 @@ def series(records: Records, key: str) -> tuple[Array, Array]:
 
 
 def mosaic(
-    op: str, rows: Array, image_shape: ImageShape, colours: str, limits: tuple[float, float]
+    rows: Array, image_shape: ImageShape, colours: str, limits: tuple[float, float]
 ) -> tuple[Figure, Axes, Any]:
     """A figure with a tile per row, white gaps between, near a square; and its colour scale.
 
     Without image_shape the rows are one picture, a line each.
     """
-    tiles = rows[:, None] if image_shape is None else images(op, rows, image_shape)
+    tiles = rows[:, None] if image_shape is None else rows.reshape(-1, *image_shape)
     n_tiles, height, width = tiles.shape
     near_square = min(n_tiles, math.ceil(math.sqrt(n_tiles * height / width)))
     n_cols = 1 if image_shape is None else near_square
@@ -170,7 +148,8 @@ def degree_histogram(axes: Axes, layer: str, counts: Array) -> None:
     _plain(axes)
     whole_numbers(axes.xaxis, axes.yaxis)
     labels(axes, f"connections of a {layer} unit", f"number of {layer} units")
-    title(axes, f"{layer.capitalize()} degrees: mean {mean:.1f}, {low} to {high}")
+    spread = f"all {low}" if low == high else f"mean {mean:.1f}, {low} to {high}"
+    title(axes, f"{layer.capitalize()} degrees: {spread}")
 
 
 def curves(axes: Axes, records: Records, keys: Mapping[str, str], unit: str) -> None:
@@ -180,10 +159,15 @@ def curves(axes: Axes, records: Records, keys: Mapping[str, str], unit: str) -> 
         style = ".-" if len(epochs) <= _MAX_DOTS else "-"
         axes.plot(epochs, values, style, label=label, color=colour, linewidth=1.6, markersize=5)
         _, errors = series(records, f"{key}_error")
-        if errors.size == values.size:
+        if errors.size == values.size == 1:
+            axes.errorbar(epochs, values, errors, color=colour, capsize=4)
+        elif errors.size == values.size:
             axes.fill_between(epochs, values - errors, values + errors, color=colour, alpha=0.25)
     _plain(axes)
     labels(axes, "epoch", unit)
-    whole_numbers(axes.xaxis)
-    if len(axes.lines) > 1:
+    whole_numbers(axes.xaxis, *([axes.yaxis] if unit == COUNT else []))
+    first, last = axes.dataLim.intervalx
+    if first == last:
+        axes.set_xlim(first - 0.5, last + 0.5)
+    if len(keys) > 1:
         axes.legend(frameon=False, fontsize=8)

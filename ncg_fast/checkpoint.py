@@ -7,10 +7,9 @@ tensors of a run (momentum, persistent chains, the history as JSON) bear the pre
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import secrets
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 import ncg_fast
-from ncg_fast import checks
+from ncg_fast import checks, files, flaws
+from ncg_fast.files import StrPath as StrPath
+from ncg_fast.flaws import Flaw
 from ncg_fast.rbm import RBM, check_machine
-
-StrPath = str | os.PathLike[str]
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
 _KEY, _FORMAT, _PREFIX, _HISTORY = "ncg_fast", 1, "training.", "history"
@@ -49,23 +48,25 @@ def save(rbm: RBM, path: StrPath) -> None:
     """Writes a machine: parameters, strengths, mask, and the state of its random numbers.
 
     Args:
-        rbm: the machine.
+        rbm: the machine; all numbers finite, strengths in [0, 1], label units connected.
         path: the file; its folder must exist. A file already there is replaced in one step.
 
     Raises:
-        ValueError: rbm is no RBM.
+        ValueError: rbm is no RBM, or a broken one; path is no path.
         OSError: the file cannot be written, or the disk is full; a file already there is unchanged.
 
     Note:
-        Memory: a second copy of the machine while writing.
+        Deterministic: the same machine gives the same bytes. Memory: a second copy of the machine
+        while writing.
 
     Example:
-        >>> save(RBM(6, 4, seed=0), "model.safetensors")  # doctest: +SKIP
-        >>> load("model.safetensors")  # doctest: +SKIP
-        RBM(6, 4, density=1.000, connections=learned)
+        >>> import os, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save(RBM(6, 4, seed=0), f"{folder}/model.safetensors")
+        ...     os.listdir(folder)
+        ['model.safetensors']
     """
-    check_machine("save", rbm)
-    _write("save", path, _contents(rbm, None))
+    _save("save", path, rbm, None)
 
 
 def load(path: StrPath) -> RBM:
@@ -78,7 +79,18 @@ def load(path: StrPath) -> RBM:
         the machine, on the CPU.
 
     Raises:
-        ValueError: the file is missing, cut off, or of another program.
+        ValueError: the file is missing, cut off, of another program, or holds a broken machine.
+
+    Note:
+        Deterministic: the machine has the bits of the one that was saved. Nothing in the file is
+        run. Memory: a second copy of the machine while reading.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save(RBM(6, 4, seed=0), f"{folder}/model.safetensors")
+        ...     load(f"{folder}/model.safetensors")
+        RBM(6, 4, density=1.000, connections=learned)
     """
     return _read("load", path)[0]
 
@@ -88,15 +100,15 @@ def save_checkpoint(path: StrPath, rbm: RBM, training_state: TrainingState) -> N
 
     Args:
         path: the file; its folder must exist. A file already there is replaced in one step.
-        rbm: the machine.
+        rbm: the machine, as in ``save``.
         training_state: the rest of the run.
 
     Raises:
-        ValueError: rbm is no RBM.
+        ValueError: rbm is no RBM, or a broken one; path is no path; the run's momentum or chains
+            are not those of its settings.
         OSError: the file cannot be written, or the disk is full; a file already there is unchanged.
     """
-    check_machine("save_checkpoint", rbm)
-    _write("save_checkpoint", path, _contents(rbm, training_state))
+    _save("save_checkpoint", path, rbm, training_state)
 
 
 def load_checkpoint(path: StrPath) -> tuple[RBM, TrainingState]:
@@ -109,7 +121,8 @@ def load_checkpoint(path: StrPath) -> tuple[RBM, TrainingState]:
         (machine on the CPU, state of the run).
 
     Raises:
-        ValueError: the file is missing, cut off, of another program, or holds no training run.
+        ValueError: the file is missing, cut off, of another program, holds no training run, or a
+            broken one.
     """
     op = "load_checkpoint"
     rbm, training_state = _read(op, path)
@@ -126,21 +139,17 @@ def prepare_folder(op: str, folder: StrPath) -> Path:
     Raises:
         OSError: the folder cannot be made or written.
     """
-    path = Path(folder) / CHECKPOINT_NAME
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f".{CHECKPOINT_NAME}.*.tmp"):
-            left.unlink()
-        probe = _temporary(path)
-        probe.touch(exist_ok=False)
-        probe.unlink()
-    except OSError as error:
-        raise OSError(
-            error.errno,
-            f"{op}: checkpoint_dir must be a folder that can be written, got {folder} "
-            f"({error.strerror}). Pass another folder.",
-        ) from error
-    return path
+    files.make_folder(op, "checkpoint_dir", folder)
+    files.sweep(Path(folder), [CHECKPOINT_NAME])
+    return Path(folder) / CHECKPOINT_NAME
+
+
+def _save(op: str, path: StrPath, rbm: RBM, training_state: TrainingState | None) -> None:
+    check_machine(op, rbm)
+    target = files.checked_path(op, "path", path)
+    for name, rule, actual, remedy in _flaws(_sizes(rbm), rbm.state_dict(), training_state):
+        checks.require(False, op, f"{name} must {rule}", actual, remedy)
+    files.write(op, target, _contents(rbm, training_state))
 
 
 def _contents(rbm: RBM, training_state: TrainingState | None) -> bytes:
@@ -154,58 +163,32 @@ def _contents(rbm: RBM, training_state: TrainingState | None) -> bytes:
     note = {
         "format": _FORMAT,
         "version": ncg_fast.__version__,
-        "model": {
-            "n_visible": rbm.n_visible,
-            "n_hidden": rbm.n_hidden,
-            "n_labels": rbm.n_labels,
-            "learn_connections": rbm.connection_strength is not None,
-        },
+        "model": _sizes(rbm),
         "training": training,
     }
     stored = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     return safetensors.torch.save(stored, metadata={_KEY: json.dumps(note)})
 
 
-def _temporary(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+def _sizes(rbm: RBM) -> dict[str, Any]:
+    sizes = {name: getattr(rbm, name) for name in ("n_visible", "n_hidden", "n_labels")}
+    return {**sizes, "learn_connections": rbm.connection_strength is not None}
 
 
-def _write(op: str, path: StrPath, contents: bytes) -> None:
-    """Writes a file whole: beside its place, down to the disk, then renamed."""
-    target = Path(os.path.realpath(path))
-    temporary = _temporary(target)
-    try:
-        try:
-            with open(temporary, "xb") as file:
-                file.write(contents)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise OSError(
-            error.errno,
-            f"{op}: {path} must be writable, got {error.strerror}. "
-            "Free space or choose another path; a file already there is unchanged.",
-        ) from error
-    _sync_folder(target.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Brings a new name in the folder down to the disk, where the file system can."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _flaws(
+    model: dict[str, Any], tensors: Mapping[str, Tensor], training_state: TrainingState | None
+) -> Iterator[Flaw]:
+    """What is wrong with a machine of these sizes, and with its run."""
+    yield from flaws.of_machine(model, tensors)
+    if training_state is not None:
+        yield from flaws.of_run(model, training_state.settings, training_state.tensors)
 
 
 def _read(op: str, path: StrPath) -> tuple[RBM, TrainingState | None]:
+    files.checked_path(op, "path", path)
     try:
+        if os.path.isdir(path):
+            raise ValueError("a folder")
         with safe_open(path, framework="pt") as file:
             note = json.loads((file.metadata() or {}).get(_KEY, "null"))
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
@@ -213,7 +196,10 @@ def _read(op: str, path: StrPath) -> tuple[RBM, TrainingState | None]:
             raise ValueError("a safetensors file of another program")
         if note["format"] != _FORMAT:
             raise ValueError(f"format {note['format']}, where this version reads {_FORMAT}")
-        return _machine(note["model"], tensors), _training_state(note["training"], tensors)
+        training_state = _training_state(note["training"], tensors)
+        for name, rule, actual, _ in _flaws(note["model"], tensors, training_state):
+            raise ValueError(f"{actual} where {name} must {rule}")
+        return _machine(note["model"], tensors), training_state
     except (KeyError, OSError, RuntimeError, SafetensorError, TypeError, ValueError) as error:
         missing = isinstance(error, KeyError)
         reason = f"a file without {error}" if missing else str(error).splitlines()[0].rstrip(".:")
@@ -241,4 +227,8 @@ def _training_state(
         return None
     own = {name: value for name, value in tensors.items() if name.startswith(_PREFIX)}
     named = {name.removeprefix(_PREFIX): value for name, value in own.items()}
-    return TrainingState(settings, json.loads(named.pop(_HISTORY).numpy().tobytes()), named)
+    history = json.loads(named.pop(_HISTORY).numpy().tobytes())
+    sound = isinstance(history, list) and all(isinstance(record, dict) for record in history)
+    if not (sound and isinstance(settings, dict)):
+        raise ValueError("a training run without settings and records")
+    return TrainingState(settings, history, named)

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import torch
 
 import ncg_fast
+from ncg_fast.commands import options
 from ncg_fast.run_folder import Config
 
 _INTRODUCTION = """\
@@ -73,6 +74,8 @@ class _Parser(argparse.ArgumentParser):
 
 def _image_shape(text: str) -> tuple[int, int]:
     rows, cols = (int(side) for side in text.split("x"))
+    if min(rows, cols) < 1:
+        raise ValueError("a side below 1")  # argparse replaces the text
     return rows, cols
 
 
@@ -151,7 +154,8 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     _option(learning, "persistent", "chains go on from batch to batch (PCD)")
     text = "persistent chains (default: as many as --batch-size)"
     _option(learning, "chains", text, type=int, metavar="N")
-    _option(learning, "batch_size", "rows of a mini-batch", metavar="ROWS")
+    text = "rows of a mini-batch (default: 50, or all where there are fewer)"
+    _option(learning, "batch_size", text, type=int, metavar="ROWS")
     _option(learning, "lr", "rate of weights and biases", metavar="RATE")
     text = "rate of the connection strengths (default: 5 times --lr)"
     _option(learning, "lr_strength", text, type=float, metavar="RATE")
@@ -232,8 +236,6 @@ def _add_image_shape(parser: argparse.ArgumentParser) -> None:
 @contextlib.contextmanager
 def _threads(n: int | None) -> Iterator[None]:
     """Runs the kernels on n CPU threads; None: as many as torch uses."""
-    if n is not None and n < 1:
-        raise ValueError(f"--threads must be at least 1, got {n}.")
     before = torch.get_num_threads()
     torch.set_num_threads(before if n is None else n)
     try:
@@ -249,6 +251,8 @@ def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
 def _explanation(error: Exception) -> str:
     """The error in one line, without the number of a system error."""
     text = str(error)
+    if isinstance(error, MemoryError):
+        text = f"memory must hold the run, got {text or 'none left'}. Use fewer units or chains."
     if isinstance(error, OSError) and error.strerror is not None:
         text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     return " ".join(text.split())
@@ -257,12 +261,13 @@ def _explanation(error: Exception) -> str:
 def _run(argv: Sequence[str] | None) -> int:
     args = build_parser().parse_args(argv)
     try:
+        options.check(args.command, vars(args))
         with _threads(getattr(args, "threads", None)):
             command = importlib.import_module(f"ncg_fast.commands.{args.command}")
             return int(command.run(args))
     except KeyboardInterrupt:
         message, status = "stopped", 130
-    except (ValueError, RuntimeError, OSError, ArithmeticError) as error:
+    except (ValueError, RuntimeError, OSError, ArithmeticError, MemoryError) as error:
         if args.debug:
             traceback.print_exc()
         message, status = _explanation(error), 2 if isinstance(error, ValueError) else 1

@@ -7,6 +7,7 @@ the first figure is made. Label units, the last visible units, are left out of i
 
 from __future__ import annotations
 
+import io
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
+from ncg_fast import _figure_arguments as arguments
 from ncg_fast import _figure_parts as parts
-from ncg_fast import connectivity
-from ncg_fast._figure_parts import ImageShape, Records
+from ncg_fast import checks, files
+from ncg_fast._figure_arguments import ImageShape, Records
 from ncg_fast.rbm import RBM
 
 if TYPE_CHECKING:
@@ -24,20 +26,20 @@ if TYPE_CHECKING:
 
 FIGURES = ("filters", "samples", "curves", "degrees", "connectivity")
 _N_TILES = 64
-DPI = 150
+_DPI = 150
 _PANELS = {
     "Negative log-likelihood": ("nats per row", {"train_nll": "train", "test_nll": "test"}),
     "Reconstruction error": ("mean squared error", {"reconstruction_error": ""}),
     "Density": ("share of connections on", {"density": ""}),
     "Switched connections": (
-        "connections per epoch",
+        parts.COUNT,
         {"switched_on": "switched on", "switched_off": "switched off"},
     ),
 }
 
 
 def plot_filters(rbm: RBM, image_shape: ImageShape, *, n: int = _N_TILES) -> Figure:
-    """Draw the rows of W∘A of the hidden units with the largest norm as images.
+    """Draws the rows of W∘A of the hidden units with the largest norm as images.
 
     Args:
         rbm: the machine.
@@ -48,31 +50,39 @@ def plot_filters(rbm: RBM, image_shape: ImageShape, *, n: int = _N_TILES) -> Fig
         The figure. Colours diverge from 0; connections that are off are grey.
 
     Raises:
-        ValueError: image_shape does not fit, or n is below 1.
+        ValueError: no machine, or a broken one; image_shape does not fit, or n is below 1.
         RuntimeError: matplotlib is missing.
+
+    Note:
+        Deterministic. Cost: a norm of every hidden unit.
+
+    Example:
+        >>> figure = plot_filters(RBM(6, 4, seed=0), (2, 3), n=2)
+        >>> figure.axes[0].get_title(loc="left")
+        'Filters of 2 of 4 hidden units, largest norm first'
     """
     op = "plot_filters"
-    mask = parts.without_labels(rbm.mask, rbm.n_labels)
-    weight = parts.without_labels(rbm.weight.double(), rbm.n_labels)
+    weight, mask = arguments.machine(op, rbm, image_shape)
     by_norm = np.argsort(-np.linalg.norm(weight * mask, axis=1), kind="stable")
-    chosen = by_norm[: parts.at_least_one(op, n)]
+    chosen = by_norm[: checks.integer(op, "n", n, 1)]
     filters = np.where(mask, weight, np.nan)[chosen]
     on = np.abs(filters[mask[chosen]])
     # One extreme weight would leave everything else white.
     limit = (float(np.quantile(on, 0.995)) if on.size else 0.0) or 1.0
-    figure, axes, scale = parts.mosaic(op, filters, image_shape, "RdBu_r", (-limit, limit))
+    figure, axes, scale = parts.mosaic(filters, image_shape, "RdBu_r", (-limit, limit))
     figure.set_figwidth(7.1)
     parts.colour_bar(figure, axes, scale, "weight (grey: no connection)", extend="both")
     parts.labels(axes, "visible unit", "hidden unit, by norm")
-    shown = parts.share(len(chosen), rbm.n_hidden)
-    parts.title(axes, f"Filters of {shown} hidden units, largest norm first")
+    shown = parts.share(len(chosen), rbm.n_hidden, "hidden unit")
+    several = f"Filters of {shown}, largest norm first"
+    parts.title(axes, several if rbm.n_hidden > 1 else f"Filter of {shown}")
     return figure
 
 
 def plot_samples(
     samples: Tensor, image_shape: ImageShape, *, n_labels: int = 0, n: int = _N_TILES
 ) -> Figure:
-    """Draw visible states, or probabilities, as images.
+    """Draws visible states, or probabilities, as images.
 
     Args:
         samples: (n_samples, n_visible), values in [0, 1].
@@ -84,22 +94,32 @@ def plot_samples(
         The figure: 0 is light, 1 is dark.
 
     Raises:
-        ValueError: image_shape does not fit, or n is below 1.
+        ValueError: samples, image_shape or n_labels does not fit, or n is below 1.
         RuntimeError: matplotlib is missing.
+
+    Note:
+        Deterministic. Values between 0 and 1 are shades of grey.
+
+    Example:
+        >>> import torch
+        >>> figure = plot_samples(torch.eye(6), (2, 3))
+        >>> figure.axes[0].get_title(loc="left")
+        '6 samples'
     """
     op = "plot_samples"
-    shown = parts.without_labels(samples[: parts.at_least_one(op, n)].float(), n_labels)
-    figure, axes, _ = parts.mosaic(op, shown, image_shape, "Greys", parts.TWO_SHADES)
+    states = arguments.samples(op, samples, image_shape, n_labels)
+    shown = states[: checks.integer(op, "n", n, 1)]
+    figure, axes, _ = parts.mosaic(shown, image_shape, "Greys", parts.TWO_SHADES)
     parts.labels(axes, "visible unit", "sample")
     kind = "" if np.isin(shown, (0, 1)).all() else ", shown as probabilities"
-    parts.title(axes, f"{len(shown)} samples{kind}")
+    parts.title(axes, f"{len(shown)} sample{'s' * (len(shown) > 1)}{kind}")
     return figure
 
 
 def plot_connectivity(
     mask: Tensor, image_shape: ImageShape, *, n_labels: int = 0, n: int = _N_TILES
 ) -> Figure:
-    """Draw which visible units each hidden unit is connected to, most connected units first.
+    """Draws which visible units each hidden unit is connected to, most connected units first.
 
     Args:
         mask: (n_hidden, n_visible), bool.
@@ -111,24 +131,31 @@ def plot_connectivity(
         The figure: a connection that is on is dark.
 
     Raises:
-        ValueError: mask or image_shape does not fit, or n is below 1.
+        ValueError: mask, image_shape or n_labels does not fit, or n is below 1.
         RuntimeError: matplotlib is missing.
+
+    Note:
+        Deterministic. Units of one degree stay in their order.
+
+    Example:
+        >>> from ncg_fast.connectivity import line_mask
+        >>> plot_connectivity(line_mask(3, 6, 2), (2, 3)).axes[0].get_title(loc="left")
+        'Connections of all 3 hidden units, density 0.333'
     """
     op = "plot_connectivity"
-    density = connectivity.density(mask, n_labels)
-    pixels = parts.without_labels(mask, n_labels).astype(float)
+    pixels = arguments.mask(op, mask, image_shape, n_labels).astype(float)
     by_degree = np.argsort(-pixels.sum(1), kind="stable")
-    n_shown = min(parts.at_least_one(op, n), len(pixels))
+    n_shown = min(checks.integer(op, "n", n, 1), len(pixels))
     chosen = by_degree[np.linspace(0, len(pixels) - 1, n_shown).round().astype(int)]
-    figure, axes, _ = parts.mosaic(op, pixels[chosen], image_shape, "Blues", parts.TWO_SHADES)
+    figure, axes, _ = parts.mosaic(pixels[chosen], image_shape, "Blues", parts.TWO_SHADES)
     parts.labels(axes, "visible unit", "hidden unit, by degree")
-    shown = parts.share(n_shown, len(pixels))
-    parts.title(axes, f"Connections of {shown} hidden units, density {density:.3f}")
+    shown = parts.share(n_shown, len(pixels), "hidden unit")
+    parts.title(axes, f"Connections of {shown}, density {pixels.mean():.3f}")
     return figure
 
 
 def plot_degrees(mask: Tensor, image_shape: ImageShape = None, *, n_labels: int = 0) -> Figure:
-    """Draw how many connections hidden and visible units have.
+    """Draws how many connections hidden and visible units have.
 
     Args:
         mask: (n_hidden, n_visible), bool.
@@ -139,18 +166,28 @@ def plot_degrees(mask: Tensor, image_shape: ImageShape = None, *, n_labels: int 
         The figure: two histograms, and the map of visible degrees.
 
     Raises:
-        ValueError: mask or image_shape does not fit.
+        ValueError: mask, image_shape or n_labels does not fit.
         RuntimeError: matplotlib is missing.
+
+    Note:
+        Deterministic. At most about 30 bars: degrees far apart share one.
+
+    Example:
+        >>> from ncg_fast.connectivity import line_mask
+        >>> figure = plot_degrees(line_mask(3, 6, 2))
+        >>> [axes.get_title(loc="left") for axes in figure.axes]
+        ['Hidden degrees: all 2', 'Visible degrees: all 1']
     """
-    degrees = connectivity.degrees(mask[:, : mask.shape[1] - n_labels])
+    pixels = arguments.mask("plot_degrees", mask, image_shape, n_labels)
+    hidden, visible = pixels.sum(1), pixels.sum(0)
     n_panels = 2 if image_shape is None else 3
     figure = parts.new_figure(3.6 * n_panels, 3.0)
     panels = figure.subplots(1, n_panels)
-    parts.degree_histogram(panels[0], "hidden", degrees.hidden.cpu().numpy())
-    parts.degree_histogram(panels[1], "visible", degrees.visible.cpu().numpy())
+    parts.degree_histogram(panels[0], "hidden", hidden)
+    parts.degree_histogram(panels[1], "visible", visible)
     if image_shape is not None:
         axes = panels[2]
-        counts = parts.images("plot_degrees", degrees.visible.cpu().numpy()[None], image_shape)[0]
+        counts = visible.reshape(image_shape)
         image = axes.imshow(counts, cmap=parts.colour_map("viridis"), interpolation="nearest")
         axes.set_axis_off()
         bar = parts.colour_bar(figure, axes, image, "connections")
@@ -160,7 +197,7 @@ def plot_degrees(mask: Tensor, image_shape: ImageShape = None, *, n_labels: int 
 
 
 def plot_history(records: Records) -> Figure:
-    """Draw the records of a training run against epochs.
+    """Draws the records of a training run against epochs.
 
     Args:
         records: one mapping per epoch, from ``History.to_dicts()`` or the lines of metrics.jsonl.
@@ -170,12 +207,19 @@ def plot_history(records: Records) -> Figure:
         estimated, with bands of one standard error.
 
     Raises:
-        ValueError: no records.
+        ValueError: no records, or others than a run makes.
         RuntimeError: matplotlib is missing.
+
+    Note:
+        Deterministic. What was not recorded has no panel.
+
+    Example:
+        >>> figure = plot_history([{"epoch": 1, "density": 0.5}, {"epoch": 2, "density": 0.4}])
+        >>> [axes.get_title(loc="left") for axes in figure.axes]
+        ['Density']
     """
-    if not records:
-        raise ValueError("plot_history: records must hold an epoch, got none. Train first.")
-    shown = {}
+    drawn = [key for _, keys in _PANELS.values() for key in keys]
+    records, shown = arguments.records("plot_history", records, drawn), {}
     for title, (unit, keys) in _PANELS.items():
         recorded = {k: label for k, label in keys.items() if parts.series(records, k)[0].size}
         if recorded:
@@ -193,14 +237,14 @@ def plot_history(records: Records) -> Figure:
 
 
 def save_run_figures(
-    run_dir: str | Path,
+    run_dir: files.StrPath,
     rbm: RBM,
     *,
     image_shape: ImageShape,
     samples: Tensor,
     records: Records = (),
 ) -> list[Path]:
-    """Write the figures of a run as ``run_dir/figures/NAME.png``, NAME one of ``FIGURES``.
+    """Writes the figures of a run as ``run_dir/figures/NAME.png``, NAME one of ``FIGURES``.
 
     Args:
         run_dir: the run folder; ``figures`` is made where it is missing.
@@ -216,7 +260,20 @@ def save_run_figures(
         ValueError: as the functions that draw.
         RuntimeError: matplotlib is missing.
         OSError: a file could not be written.
+
+    Note:
+        Deterministic. Each file is replaced whole or not at all.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     rbm = RBM(6, 4, seed=0)
+        ...     paths = save_run_figures(folder, rbm, image_shape=(2, 3), samples=rbm.sample(9, 5))
+        >>> [path.name for path in paths]
+        ['filters.png', 'samples.png', 'degrees.png', 'connectivity.png']
     """
+    op = "save_run_figures"
+    folder = files.checked_path(op, "run_dir", run_dir) / "figures"
     figures = {
         "filters": plot_filters(rbm, image_shape),
         "samples": plot_samples(samples, image_shape, n_labels=rbm.n_labels),
@@ -225,9 +282,16 @@ def save_run_figures(
     }
     if records:
         figures["curves"] = plot_history(records)
-    folder = Path(run_dir, "figures")
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{name}.png" for name in FIGURES if name in figures]
-    for path in paths:
-        figures[path.stem].savefig(path, dpi=DPI)
-    return paths
+    images = {folder / f"{name}.png": png(figures[name]) for name in FIGURES if name in figures}
+    files.make_folder(op, "run_dir", folder)
+    files.sweep(folder, [path.name for path in images])
+    for path, image in images.items():
+        files.write(op, path, image)
+    return list(images)
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as the contents of a PNG file."""
+    contents = io.BytesIO()
+    figure.savefig(contents, format="png", dpi=_DPI)
+    return contents.getvalue()

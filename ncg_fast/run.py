@@ -42,7 +42,7 @@ class TrainingRun:
     Attributes:
         history: records of the complete epochs.
         tensors: momentum buffers and packed persistent chains, by name.
-        n_steps_done: mini-batch steps, those of an unfinished epoch included.
+        n_steps_begun: mini-batch steps, those of an unfinished epoch included.
         n_saved: epochs in the checkpoint at target; None: nothing is there.
     """
 
@@ -57,7 +57,7 @@ class TrainingRun:
         self.rbm, self.rows, self.held_out = rbm, rows, held_out
         self.settings, self.target = settings, target
         self.history, self.tensors = History(), dict[str, Tensor]()
-        self.n_steps_done = 0
+        self.n_steps_begun = 0
         self.n_saved: int | None = None
         self.n_batches = -(-len(rows) // settings["batch_size"])
 
@@ -89,7 +89,7 @@ class TrainingRun:
         device = self.rbm.weight.device
         self.tensors = {name: value.to(device) for name, value in state.tensors.items()}
         self.history.records = records
-        self.n_steps_done = len(self.history) * self.n_batches
+        self.n_steps_begun = len(self.history) * self.n_batches
         self.n_saved = len(self.history) if source == self.target else None
         self.rbm.load_state_dict(saved.state_dict())
 
@@ -143,12 +143,13 @@ class TrainingRun:
         n_on = n_off = 0
         checked, static = True, given["rule"] == "static"
         for rows, n_rows in self.batches(epoch):
+            self.n_steps_begun += 1
             batch = rows, n_rows, given["n_steps"]
             on, off = learning.train_rows_(
                 self.rbm, *batch, static=static, checked=checked, **options
             )
             checked = False  # within an epoch nobody else touches the machine
-            n_on, n_off, self.n_steps_done = n_on + on, n_off + off, self.n_steps_done + 1
+            n_on, n_off = n_on + on, n_off + off
             bar.update()
         strength = self.rbm.connection_strength
         if strength is not None and not bool(torch.isfinite(strength).all()):

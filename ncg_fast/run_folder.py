@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ncg_fast import checkpoint
+from ncg_fast import checkpoint, files
 from ncg_fast.rbm import RBM
 
 CONFIG_NAME, METRICS_NAME, MODEL_NAME = "config.json", "metrics.jsonl", "model.safetensors"
+_RUNS = Path("runs")
 _FREE = "epochs", "nll_every", "checkpoint_every"  # may change when a run goes on
 
 
@@ -29,6 +29,7 @@ class Config:
     """Options of a training run, in the words of ``ncg-fast train --help``, and their defaults.
 
     Attributes:
+        batch_size: None until the data set is known: then min(50, rows).
         image_shape: (rows, cols) of the data set's images, or None.
         classes: the source's number of each label unit's class, or None without label units.
     """
@@ -45,7 +46,7 @@ class Config:
     steps: int = 10
     persistent: bool = False
     chains: int | None = None
-    batch_size: int = 50
+    batch_size: int | None = None
     lr: float = 0.1
     lr_strength: float | None = None
     momentum: float = 0.0
@@ -78,23 +79,35 @@ def create(output: str | None, data_name: str) -> Path:
     """
     if output is not None:
         check_free(output)
-        Path(output).mkdir(parents=True, exist_ok=True)
+        files.make_folder("", "--output", output)
         return Path(output)
+    files.make_folder("", "runs", _RUNS)
     number = 1
     while True:
-        folder = Path("runs", f"{data_name}-{number}")
+        folder = _RUNS / f"{data_name}-{number}"
         try:
-            folder.mkdir(parents=True)
+            folder.mkdir()
         except FileExistsError:
             number += 1
+        except OSError as error:
+            raise files.unwritable("", folder, error) from error
         else:
             return folder
 
 
 def check_free(output: str) -> None:
-    """Raises ValueError where output is a file, or a folder that is not empty."""
+    """Raises ValueError where output is a file, or a folder that is not empty.
+
+    What a killed process left half written is nothing.
+    """
     folder = Path(output)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    try:
+        free = not folder.exists() or (
+            folder.is_dir() and all(map(files.is_temporary, folder.iterdir()))
+        )
+    except OSError as error:
+        raise files.unwritable("", output, error) from error
+    if not free:
         rule = f"--output must be a new or empty folder, got {output}, which is not"
         raise ValueError(f"{rule}. Choose another, or go on with that run: --resume.")
 
@@ -122,15 +135,18 @@ def resumed(output: str | None, given: Mapping[str, Any]) -> Config:
 
 def discard(folder: Path) -> None:
     """Frees a folder in which nothing was trained; what others put there stays."""
-    for name in (CONFIG_NAME, METRICS_NAME):
-        (folder / name).unlink(missing_ok=True)
     with contextlib.suppress(OSError):
+        for name in (CONFIG_NAME, METRICS_NAME):
+            (folder / name).unlink(missing_ok=True)
         folder.rmdir()
+        if folder.parent == _RUNS:
+            _RUNS.rmdir()
 
 
 def write_config(folder: Path, config: Config) -> None:
     """Writes config.json, whole or not at all."""
-    _replace_text(folder / CONFIG_NAME, json.dumps(asdict(config), indent=2) + "\n")
+    files.sweep(folder, (CONFIG_NAME, METRICS_NAME, MODEL_NAME))
+    _write_text(folder / CONFIG_NAME, json.dumps(asdict(config), indent=2) + "\n")
 
 
 def read_config(folder: Path) -> Config:
@@ -150,7 +166,7 @@ def read_config(folder: Path) -> Config:
     except FileNotFoundError as error:
         raise ValueError(f"run folder must hold {CONFIG_NAME}, got {folder}. {remedy}") from error
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path} must be sound, got {error}. {remedy}") from error
+        raise ValueError(f"{path} must be sound, got {_reason(error)}. {remedy}") from error
     values |= {k: tuple(value) for k, value in values.items() if isinstance(value, list)}
     return Config(**values)
 
@@ -161,35 +177,38 @@ def _fits(name: str, value: Any) -> bool:
         return value is None or (isinstance(value, list) and all(type(v) is int for v in value))
     default = getattr(Config, name)
     if default is None:
-        return value is None or type(value) in (int, float)
+        number = type(value) is int or (name == "lr_strength" and type(value) is float)
+        return value is None or number
     return type(value) is type(default) or (type(default) is float and type(value) is int)
 
 
 def write_records(folder: Path, records: Iterable[Mapping[str, Any]]) -> None:
     """Writes metrics.jsonl anew."""
-    _replace_text(folder / METRICS_NAME, "".join(json.dumps(dict(r)) + "\n" for r in records))
+    _write_text(folder / METRICS_NAME, "".join(json.dumps(dict(r)) + "\n" for r in records))
 
 
 def append_record(folder: Path, record: Mapping[str, Any]) -> None:
     """Adds a line to metrics.jsonl; it is in the file when this returns."""
-    with (folder / METRICS_NAME).open("a") as file:
-        file.write(json.dumps(dict(record)) + "\n")
+    files.append("", folder / METRICS_NAME, json.dumps(dict(record)))
 
 
 def read_records(folder: Path) -> list[dict[str, Any]]:
     """The records of metrics.jsonl; none where it is missing.
 
     Raises:
-        ValueError: a line is damaged.
+        ValueError: it cannot be read, or a line is damaged.
     """
     path = folder / METRICS_NAME
-    if not path.exists():
-        return []
     try:
-        return [json.loads(line) for line in path.read_text().splitlines()]
-    except ValueError as error:
+        records = [json.loads(line) for line in path.read_text().splitlines()]
+        if not all(isinstance(record, dict) for record in records):
+            raise ValueError("a line of another kind")
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
         rule = f"{path} must hold one JSON record a line"
-        raise ValueError(f"{rule}, got {error}. Remove the damaged line.") from error
+        raise ValueError(f"{rule}, got {_reason(error)}. Remove the damaged line.") from error
+    return records
 
 
 def open_model(path: str) -> tuple[RBM, Path, Config | None]:
@@ -211,7 +230,9 @@ def open_model(path: str) -> tuple[RBM, Path, Config | None]:
     return checkpoint.load(file), folder, config
 
 
-def _replace_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+def _write_text(path: Path, text: str) -> None:
+    files.write("", path, text.encode())
+
+
+def _reason(error: Exception) -> str:
+    return files.reason(error) if isinstance(error, OSError) else str(error)

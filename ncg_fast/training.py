@@ -127,7 +127,7 @@ def fit(
         run.start(seed)
     else:
         run.resume(*saved, source)
-    total, done = epochs * run.n_batches, run.n_steps_done
+    total, done = epochs * run.n_batches, run.n_steps_begun
     with tqdm(total=total, initial=done, unit="step", disable=not progress) as bar:
         return _train(run, epochs, callbacks, nll_every, checkpoint_every, bar)
 
@@ -185,7 +185,7 @@ def _explanation(run: TrainingRun) -> str:
     if run.n_saved is not None:
         kept = f"the last good checkpoint is {run.target} (epoch {run.n_saved})"
     return (
-        f"fit: parameters must stay finite, got NaN or infinity in step {run.n_steps_done + 1} "
+        f"fit: parameters must stay finite, got NaN or infinity in step {run.n_steps_begun} "
         f"(epoch {n_epochs + 1}). Lower lr; the machine is back at the end of epoch {n_epochs}, "
         f"and {kept}."
     )

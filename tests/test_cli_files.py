@@ -1,14 +1,17 @@
 """The command line: runs that stop and go on, and files that are not what they should be."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
-from command_line import TINY, bits, fails, records
+from command_line import TINY, WITH_FIGURES, bits, fails, records
+from full_disk import full_for
 
 from ncg_fast import data
 from ncg_fast.checkpoint import load_checkpoint
@@ -63,11 +66,54 @@ def test_resume_keeps_the_options_of_the_run(tmp_path, capsys):
     assert main([*args, "--epochs", "2"]) == 0
     message = r"ncg-fast train: --lr must stay 0\.2 with --resume, got 0\.1\. Leave it out, .*"
     fails(capsys, ["train", "--output", "run", "--resume", "--lr", "0.1"], 2, message)
-    message = r"ncg-fast train: fit: epochs must be at least the 2 that .* has done, got 1\. .*"
-    fails(capsys, ["train", "--output", "run", "--resume", "--epochs", "1"], 2, message)
     assert main(["train", "--output", "run", "--resume", "--epochs", "3", "--quiet"]) == 0
     assert len(records(tmp_path / "run")) == 3
     assert json.loads((tmp_path / "run" / "config.json").read_text())["epochs"] == 3
+
+
+# --- disks that are full ---
+
+FULL = r" must be writable, got No space left on device\. Free space or choose another path; .*"
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.jsonl", "checkpoint.safetensors"])
+def test_a_run_that_finds_no_space_frees_its_folder(name, monkeypatch, tmp_path, capsys):
+    args = ["train", *TINY, "--epochs", "1", "--output", "run"]
+    with monkeypatch.context() as patch:
+        full_for(patch, name)
+        fails(capsys, args, 1, rf"ncg-fast train: (save_checkpoint: )?\S*run/{name}{FULL}")
+    assert not (tmp_path / "run").exists()
+    assert main(args) == 0
+
+
+def test_what_a_killed_run_left_half_written_is_no_obstacle(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".config.json.0123456789abcdef.tmp").write_text("{")
+    assert main(["train", *TINY, "--epochs", "1", "--output", "run", "--quiet"]) == 0
+    assert not [path for path in (tmp_path / "run").iterdir() if path.name.startswith(".")]
+
+
+def test_a_run_without_space_for_its_figures_keeps_its_machine(monkeypatch, tmp_path, capsys):
+    full_for(monkeypatch, "samples.png")
+    assert main(["train", *WITH_FIGURES, "--epochs", "1", "--output", "run"]) == 0
+    shown = capsys.readouterr().out
+    path = "run/figures/samples.png"
+    assert re.search(rf"\nFigures   not all: save_run_figures: {path}{FULL}\n", shown)
+    assert "\nTime      " in shown
+    assert (tmp_path / "run" / "model.safetensors").exists()
+    assert [path.name for path in (tmp_path / "run" / "figures").iterdir()] == ["filters.png"]
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.png"])
+def test_samples_that_find_no_space_leave_the_earlier_file(name, trained, monkeypatch, capsys):
+    args = ["sample", str(trained), "--n", "2", "--steps", "1", "--output", name]
+    assert main(args) == 0
+    capsys.readouterr()
+    before = Path(name).read_bytes()
+    full_for(monkeypatch, name)
+    fails(capsys, [*args, "--seed", "5"], 1, f"ncg-fast sample: {name}{FULL}")
+    assert Path(name).read_bytes() == before
+    assert [path.name for path in Path.cwd().iterdir()] == [name]
 
 
 # --- files that are not what they should be ---
@@ -127,3 +173,21 @@ def test_a_damaged_checkpoint_is_not_resumed(trained, tmp_path, capsys):
     message = "ncg-fast train: load_checkpoint: run/checkpoint.safetensors must be .*"
     fails(capsys, ["train", "--output", "run", "--resume"], 2, message)
     assert (folder / "metrics.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "actual"), [("{", "Expecting .*"), ("5\n", r"a line of another kind")]
+)
+def test_damaged_metrics(text, actual, trained, tmp_path, capsys):
+    (tmp_path / "model.safetensors").write_bytes((trained / "model.safetensors").read_bytes())
+    (tmp_path / "metrics.jsonl").write_text(text)
+    message = rf"\S+/metrics\.jsonl must hold one JSON record a line, got {actual}\. Remove .*\."
+    fails(capsys, ["plot", str(tmp_path)], 2, f"ncg-fast plot: {message}")
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.jsonl"])
+def test_folders_in_place_of_files(name, trained, tmp_path, capsys):
+    (tmp_path / "model.safetensors").write_bytes((trained / "model.safetensors").read_bytes())
+    (tmp_path / name).mkdir()
+    message = rf"ncg-fast plot: \S+/{name} must .*, got Is a directory\. [A-Z].*\."
+    fails(capsys, ["plot", str(tmp_path)], 2, message)

@@ -47,14 +47,31 @@ def test_bars_and_stripes_default_is_four_by_four(binarize):
     assert -(probabilities * probabilities.log()).sum() == pytest.approx(3.379, abs=5e-4)
 
 
-@pytest.mark.parametrize("side", [1, 3, 5, 12])
-def test_bars_and_stripes_of_any_side(side):
+@pytest.mark.parametrize("side", [1, 3, 5, 12, 15])
+def test_bars_and_stripes_are_complete_up_to_side_15(side):
     images = data.load(f"bars-and-stripes-{side}").train.view(-1, side, side)
     assert len(images) == 2 * 2**side
     bars, stripes = images[: 2**side], images[2**side :]
     assert torch.equal(bars[:, :, :1].expand_as(bars), bars)
     assert torch.equal(stripes, bars.transpose(1, 2))
     assert len(bars.flatten(1).unique(dim=0)) == 2**side
+
+
+@pytest.mark.parametrize("side", [16, 28, 62])
+def test_bars_and_stripes_of_large_sides_are_a_sample(side):
+    found = data.load(f"bars-and-stripes-{side}", seed=1)
+    assert (found.train.shape, found.test.shape) == ((2**14, side**2), (2**12, side**2))
+    assert found.image_shape == (side, side)
+    patterns = set()
+    for rows in (found.train, found.test):
+        bars, stripes = rows.view(2, -1, side, side)
+        assert (bars == bars[:, :, :1]).all() and (stripes == stripes[:, :1]).all()
+        patterns |= {("bar", *row) for row in bars[:, :, 0].tolist()}
+        patterns |= {("stripe", *row) for row in stripes[:, 0].tolist()}
+        assert abs(bars.double().mean() - 0.5) < 0.02
+    assert len(patterns) == 2**14 + 2**12
+    assert {0, side}.isdisjoint(sum(bits) for _, *bits in patterns)
+    assert torch.equal(data.load(f"bars-and-stripes-{side}").test, found.test)
 
 
 def test_digits():

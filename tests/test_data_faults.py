@@ -140,6 +140,14 @@ def test_option_faults_are_named(options, message):
     assert error_of("bars-and-stripes", **options) == message
 
 
+@pytest.mark.parametrize("value", [None, 3, b"digits"])
+def test_a_name_that_is_no_text(value):
+    assert error_of(value) == (
+        f"data.load: name_or_path must be a str or os.PathLike, got {type(value).__name__}."
+        " Pass a name of data.available(), or a path."
+    )
+
+
 def test_unknown_name_lists_the_known_ones(no_data_folder):
     assert error_of("mnits") == (
         "data.load: name_or_path must be a path to .npz or .npy, bars-and-stripes-N, or one of"
@@ -156,10 +164,10 @@ def test_names_cannot_leave_the_folder(tmp_path, monkeypatch):
     assert "got '../outside'" in error_of("../outside")
 
 
-@pytest.mark.parametrize("side", [0, 13])
+@pytest.mark.parametrize("side", [0, 63])
 def test_bars_and_stripes_of_bad_side(side):
     assert error_of(f"bars-and-stripes-{side}") == (
-        f"data.load: bars-and-stripes must have a side in [1, 12], got {side}."
+        f"data.load: bars-and-stripes must have a side in [1, 62], got {side}."
         " Use bars-and-stripes-4."
     )
 
@@ -167,8 +175,11 @@ def test_bars_and_stripes_of_bad_side(side):
 def test_data_folder_that_is_none(monkeypatch, tmp_path):
     missing = tmp_path / "missing"
     monkeypatch.setenv("NCG_FAST_DATA", str(missing))
-    message = f"NCG_FAST_DATA must name a directory, got {str(missing)!r}. Correct or unset it."
-    assert error_of("mnist") == f"data.load: {message}"
+    actual = f"{str(missing)!r} (No such file or directory)"
+    assert error_of("mnist") == (
+        f"data.load: NCG_FAST_DATA must name a directory that can be read, got {actual}."
+        " Correct or unset it."
+    )
     data.load("bars-and-stripes")
 
 

@@ -164,7 +164,7 @@ def test_folder_that_cannot_be_written_is_refused_at_once(tmp_path):
     before = bits(rbm)
     with pytest.raises(NotADirectoryError) as caught:
         train(rbm, checkpoint_dir=tmp_path / "file" / "run")
-    assert caught.value.strerror == (
+    assert str(caught.value) == (
         "fit: checkpoint_dir must be a folder that can be written, got "
         f"{tmp_path}/file/run (Not a directory). Pass another folder."
     )

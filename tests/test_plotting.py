@@ -1,3 +1,4 @@
+import doctest
 import subprocess
 import sys
 
@@ -19,6 +20,12 @@ RECORD = {
     "test_nll": None,
     "test_nll_error": None,
 }
+
+
+def test_doctest():
+    results = doctest.testmod(plotting)
+    assert results.attempted > 10
+    assert results.failed == 0
 
 
 def records(n, nll_every=0):
@@ -131,6 +138,41 @@ def test_history_of_one_epoch_and_of_many():
         assert plotting.plot_history(records(n, nll_every=1)).axes
 
 
+def ticks(axis, limits):
+    return [tick for tick in axis.get_majorticklocs() if min(limits) <= tick <= max(limits)]
+
+
+def test_history_of_one_epoch_has_one_tick_and_error_bars():
+    for axes in plotting.plot_history(records(1, nll_every=1)).axes:
+        assert ticks(axes.xaxis, axes.get_xlim()) == [1]
+    nll = plotting.plot_history(records(1, nll_every=1)).axes[0]
+    assert [len(bars.get_segments()) for bars in nll.collections] == [1, 1]
+
+
+def test_switched_connections_are_whole():
+    switched = plotting.plot_history(records(3)).axes[2]
+    assert all(tick % 1 == 0 for tick in ticks(switched.yaxis, switched.get_ylim()))
+
+
+def test_one_unit_and_one_sample():
+    rbm = RBM(6, 1, seed=0)
+    for image_shape in (None, (2, 3)):
+        filters = plotting.plot_filters(rbm, image_shape).axes[0]
+        assert filters.get_title(loc="left") == "Filter of the only hidden unit"
+        connections = plotting.plot_connectivity(rbm.mask, image_shape).axes[0]
+        title = "Connections of the only hidden unit, density 1.000"
+        assert connections.get_title(loc="left") == title
+        samples = plotting.plot_samples(torch.zeros(1, 6), image_shape).axes[0]
+        assert samples.get_title(loc="left") == "1 sample"
+        if image_shape is None:
+            for axes in (filters, connections, samples):
+                assert ticks(axes.yaxis, axes.get_ylim()) == [0]
+    degrees = plotting.plot_degrees(rbm.mask, (2, 3))
+    assert degrees.axes[0].get_title(loc="left") == "Hidden degrees: all 6"
+    assert ticks(degrees.axes[0].xaxis, degrees.axes[0].get_xlim()) == [6]
+    assert ticks(degrees.axes[3].yaxis, degrees.axes[3].get_ylim()) == [1]
+
+
 def test_all_figures_are_written(tmp_path):
     rbm = machine(n_labels=2)
     samples = rbm.sample(3, n_steps=2)
@@ -145,19 +187,6 @@ def test_all_figures_are_written(tmp_path):
         tmp_path / "no images", rbm, image_shape=None, samples=samples
     )
     assert "curves.png" not in {path.name for path in paths}
-
-
-def test_messages():
-    rbm = machine()
-    shape = r"image_shape must be \(rows, cols\) with rows \* cols = 6, got \(2, 2\)"
-    with pytest.raises(ValueError, match=f"^plot_filters: {shape}. Leave label units out of it.$"):
-        plotting.plot_filters(rbm, (2, 2))
-    with pytest.raises(ValueError, match=f"^plot_degrees: {shape}"):
-        plotting.plot_degrees(rbm.mask, (2, 2))
-    with pytest.raises(ValueError, match=r"^plot_samples: n must be at least 1, got 0.$"):
-        plotting.plot_samples(torch.zeros(2, 6), (2, 3), n=0)
-    with pytest.raises(ValueError, match=r"^plot_history: records must hold an epoch, got none."):
-        plotting.plot_history([])
 
 
 def test_without_matplotlib_the_message_says_what_to_install(monkeypatch):

@@ -78,7 +78,9 @@ def _is_exact(rbm: RBM) -> bool:
 
 
 def _accuracy(rbm: RBM, part: Part, by: str) -> float:
-    assert part.labels is not None
+    if part.labels is None:
+        rule = "data must have labels where the machine has label units"
+        raise ValueError(f"{rule}, got none. Name another data set: --data.")
     return classification.accuracy(rbm, part.rows[:, : -rbm.n_labels], part.labels, method=by)
 
 

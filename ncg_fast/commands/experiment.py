@@ -12,6 +12,8 @@ from ncg_fast import classification, connectivity, data
 from ncg_fast.rbm import RBM
 from ncg_fast.run_folder import Config
 
+_BATCH_SIZE = 50
+
 
 class Part(NamedTuple):
     """Rows of visible units, label units included, and the label of each row, or None."""
@@ -30,7 +32,7 @@ class Experiment(NamedTuple):
 
 
 def load(config: Config) -> Experiment:
-    """Loads the data set of a run; the classes that config holds stay, if it holds any.
+    """Loads the data set of a run; classes and batch size that config holds stay.
 
     Raises:
         ValueError: no such data set, labels that are missing or not among the classes.
@@ -38,6 +40,8 @@ def load(config: Config) -> Experiment:
     """
     source = data.load(config.data, binarize=_binarize(config), seed=config.seed)
     config = replace(config, image_shape=source.image_shape)
+    if config.batch_size is None:
+        config = replace(config, batch_size=min(_BATCH_SIZE, len(source.train)))
     if config.labels and config.classes is None:
         config = replace(config, classes=_classes(source))
     train = _part(source, source.train, source.train_labels, config)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ncg_fast import plotting, run_folder
+from ncg_fast.commands import options
 from ncg_fast.rbm import RBM
 
 _N_SAMPLES, _N_STEPS = 64, 1000
@@ -16,6 +17,7 @@ _N_SAMPLES, _N_STEPS = 64, 1000
 def run(args: argparse.Namespace) -> int:
     """Draws and prints the paths."""
     rbm, folder, config = run_folder.open_model(args.model)
+    options.check_image_shape(args.image_shape, rbm.n_visible - rbm.n_labels)
     shape = args.image_shape or (config.image_shape if config else None)
     seed = config.seed if config else 0
     for path in draw(folder, rbm, shape, seed, run_folder.read_records(folder)):

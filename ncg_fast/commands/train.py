@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from ncg_fast import checkpoint, run_folder
-from ncg_fast.commands import evaluate, experiment, plot
+from ncg_fast.commands import evaluate, experiment, options, plot
 from ncg_fast.commands.experiment import Experiment
 from ncg_fast.history import EpochRecord, History
 from ncg_fast.rbm import RBM
 from ncg_fast.run_folder import Config
 from ncg_fast.training import fit
+
+_RATES = "lr", "lr_strength", "momentum", "weight_decay"
+_OF_FIT = "epochs", "batch_size", "persistent", "rule", "checkpoint_every", *_RATES
 
 
 def run(args: argparse.Namespace) -> int:
@@ -24,17 +27,21 @@ def run(args: argparse.Namespace) -> int:
     given: dict[str, Any] = {name: getattr(args, name, None) for name in run_folder.OPTIONS}
     given = {name: value for name, value in given.items() if value is not None}
     config = run_folder.resumed(args.output, given) if args.resume else Config(**given)
+    options.check_training(config)
     if args.output is not None and not args.resume:
         run_folder.check_free(args.output)
     task = experiment.load(config)
+    options.check_batch(task.config, len(task.train.rows))
     rbm = experiment.machine(task)
+    records = _done(args, config)
     folder = Path(args.output) if args.resume else run_folder.create(args.output, task.name)
     if not args.quiet:
         verb, n_rows = "Resuming" if args.resume else "Training", len(task.train.rows)
-        print(f"{verb} in {folder}: {task.name}, {n_rows} rows, {rbm}", flush=True)
+        machine = f"after epoch {len(records)}" if records else repr(rbm)
+        print(f"{verb} in {folder}: {task.name}, {n_rows} rows, {machine}", flush=True)
 
     first_density = rbm.density
-    history = _fit(args, task, folder, rbm)
+    history = _fit(args, task, folder, rbm, records)
     run_folder.write_records(folder, history.to_dicts())  # Ctrl-C may have cut off the last line
     if history.interrupted:
         done = f"stopped after epoch {len(history)} of {config.epochs}"
@@ -51,13 +58,24 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _fit(args: argparse.Namespace, task: Experiment, folder: Path, rbm: RBM) -> History:
-    """Calls ``fit``, with the run folder kept in step with the checkpoint."""
-    config, done = task.config, list[dict[str, Any]]()
-    saved = folder / checkpoint.CHECKPOINT_NAME
-    if args.resume and saved.exists():
-        done = checkpoint.load_checkpoint(saved)[1].history
+def _done(args: argparse.Namespace, config: Config) -> list[dict[str, Any]]:
+    """The records of the run to go on with, none where it has no checkpoint yet."""
+    saved = Path(args.output or "", checkpoint.CHECKPOINT_NAME)
+    if not (args.resume and saved.exists()):
+        return []
+    done = checkpoint.load_checkpoint(saved)[1].history
+    if config.epochs < len(done):
+        rule = f"--epochs must be at least the {len(done)} that {args.output} has done"
+        raise ValueError(f"{rule}, got {config.epochs}. It counts those, too.")
+    return done
 
+
+def _fit(
+    args: argparse.Namespace, task: Experiment, folder: Path, rbm: RBM, done: list[dict[str, Any]]
+) -> History:
+    """Calls ``fit``, with the run folder kept in step with the checkpoint."""
+    config, saved = task.config, folder / checkpoint.CHECKPOINT_NAME
+    before = run_folder.read_config(folder) if args.resume else None
     with_bar = not args.quiet and sys.stderr.isatty()
 
     def record(_: RBM, measured: EpochRecord) -> None:
@@ -71,27 +89,21 @@ def _fit(args: argparse.Namespace, task: Experiment, folder: Path, rbm: RBM) -> 
         return fit(
             rbm,
             task.train.rows,
-            epochs=config.epochs,
-            batch_size=config.batch_size,
+            **{name: getattr(config, name) for name in _OF_FIT},
             n_steps=config.steps,
-            lr=config.lr,
-            lr_strength=config.lr_strength,
-            persistent=config.persistent,
             n_chains=config.chains,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-            rule=config.rule,
             callbacks=[record],
             progress=with_bar,
             x_held_out=task.test.rows,
             nll_every=config.nll_interval,
             checkpoint_dir=folder,
-            checkpoint_every=config.checkpoint_every,
             resume=args.resume,
         )
-    except ValueError:
-        if not args.resume:
+    except Exception as error:
+        if before is None and not saved.exists():
             run_folder.discard(folder)  # nothing was trained: the name stays free
+        if before is not None and isinstance(error, ValueError):
+            run_folder.write_config(folder, before)  # refused: other rows, other settings
         raise
 
 
@@ -107,6 +119,8 @@ def _draw(folder: Path, rbm: RBM, config: Config, history: History) -> str:
         plot.draw(folder, rbm, config.image_shape, config.seed, history.to_dicts())
     except RuntimeError as error:
         return f"none: {error}"
+    except OSError as error:
+        return f"not all: {error}"
     return str(folder / "figures")
 
 

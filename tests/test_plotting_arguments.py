@@ -1,0 +1,92 @@
+"""A message for each fault of what is to be drawn."""
+
+import pytest
+import torch
+
+from ncg_fast import plotting
+from ncg_fast.history import History
+from ncg_fast.rbm import RBM
+
+ROWS, MASK, NAN = torch.zeros(2, 6), torch.ones(5, 6, dtype=torch.bool), float("nan")
+SHAPE = (
+    "image_shape must be (rows, cols) with rows * cols = 6, got {}. Leave label units out of it."
+)
+SAMPLES = "samples must be a tensor (n_samples, n_visible), got {}. Pass one row a sample."
+RANGE = "samples must lie in [0, 1], got {}. Binarise them, or pass probabilities."
+MASKS = (
+    "mask must be a bool tensor (n_hidden, n_visible), got {}. "
+    "Pass one row per hidden unit, as torch.bool."
+)
+RECORDS = "Pass history.to_dicts(), or the lines of metrics.jsonl."
+MAPPINGS = f"records must be a sequence of mappings, got {{}}. {RECORDS}"
+KEYS = "train_nll, test_nll, reconstruction_error, density, switched_on, switched_off"
+
+
+def broken():
+    rbm = RBM(6, 5, seed=0)
+    with torch.no_grad():
+        rbm.weight[0, 0] = NAN
+    return rbm
+
+
+FAULTS = [
+    ("plot_filters", (None, (2, 3)), {}, "rbm must be an ncg_fast.RBM, got NoneType. Pass a mac"),
+    ("plot_filters", (broken(), (2, 3)), {}, "weight must hold finite numbers, got 1 that are NaN"),
+    ("plot_filters", (RBM(6, 5), (2, 2)), {}, SHAPE.format("(2, 2)")),
+    ("plot_filters", (RBM(6, 5), (2, 3)), {"n": 0}, "n must be at least 1, got 0."),
+    ("plot_samples", (None, (2, 3)), {}, SAMPLES.format("NoneType")),
+    ("plot_samples", (6, (2, 3)), {}, SAMPLES.format("int")),
+    ("plot_samples", (ROWS[:0], (2, 3)), {}, SAMPLES.format("(0, 6)")),
+    ("plot_samples", (ROWS[0], (2, 3)), {}, SAMPLES.format("(6,)")),
+    ("plot_samples", (ROWS + 2, (2, 3)), {}, RANGE.format("2 to 2")),
+    ("plot_samples", (ROWS * NAN, (2, 3)), {}, RANGE.format("nan to nan")),
+    ("plot_samples", (ROWS, (-2, -3)), {}, SHAPE.format("(-2, -3)")),
+    ("plot_samples", (ROWS, (2.0, 3.0)), {}, SHAPE.format("(2.0, 3.0)")),
+    ("plot_samples", (ROWS, "23"), {}, SHAPE.format("'23'")),
+    ("plot_samples", (ROWS, 6), {}, SHAPE.format("6")),
+    ("plot_samples", (ROWS, None), {"n_labels": 6}, "n_labels must be in [0, 5], got 6."),
+    ("plot_samples", (ROWS, None), {"n_labels": -1}, "n_labels must be in [0, 5], got -1."),
+    ("plot_samples", (ROWS, None), {"n": 1.5}, "n must be an int, got float 1.5."),
+    ("plot_connectivity", (None, None), {}, MASKS.format("NoneType")),
+    ("plot_connectivity", (MASK.float(), None), {}, MASKS.format("torch.float32 (5, 6)")),
+    ("plot_connectivity", (MASK, (3, 3)), {}, SHAPE.format("(3, 3)")),
+    ("plot_connectivity", (MASK, None), {"n_labels": 7}, "n_labels must be in [0, 5], got 7."),
+    ("plot_degrees", (None,), {}, MASKS.format("NoneType")),
+    ("plot_degrees", (MASK, (2, 2)), {}, SHAPE.format("(2, 2)")),
+    ("plot_degrees", (MASK,), {"n_labels": 7}, "n_labels must be in [0, 5], got 7."),
+    ("plot_history", (None,), {}, MAPPINGS.format("NoneType")),
+    ("plot_history", ([],), {}, "records must hold an epoch, got none. Train first."),
+    ("plot_history", (History(),), {}, "records must hold an epoch, got none. Train first."),
+    ("plot_history", ([5],), {}, MAPPINGS.format("int")),
+    ("plot_history", ("epoch",), {}, MAPPINGS.format("str")),
+    (
+        "plot_history",
+        ([{"density": 0.5}],),
+        {},
+        f"records must have the number of their epoch, got None. {RECORDS}",
+    ),
+    (
+        "plot_history",
+        ([{"epoch": 1, "density": "high"}],),
+        {},
+        f"records must hold numbers, got density = 'high'. {RECORDS}",
+    ),
+    (
+        "plot_history",
+        ([{"epoch": 1}],),
+        {},
+        f"records must hold one of {KEYS}, got epoch. {RECORDS}",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "args", "options", "message"), FAULTS)
+def test_faults_are_named(name, args, options, message):
+    with pytest.raises(ValueError) as caught:
+        getattr(plotting, name)(*args, **options)
+    assert str(caught.value).startswith(f"{name}: {message}")
+
+
+def test_a_run_folder_that_is_none():
+    with pytest.raises(ValueError, match=r"^save_run_figures: run_dir must be a str or os\.Path"):
+        plotting.save_run_figures(None, RBM(6, 5), image_shape=None, samples=ROWS)
