@@ -3,7 +3,7 @@ BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt
 CSRC := $(shell find csrc -type f)
 
-.PHONY: help setup demo test lint format clean
+.PHONY: help setup demo test sanitize lint format clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -16,6 +16,10 @@ demo: setup  ## train the default model on the digits that come with scikit-lear
 
 test: setup  ## run the tests
 	$(BIN)/python -m pytest
+
+sanitize: setup  ## run the kernels' tests under GCC's sanitizers: addresses, undefined behaviour, threads
+	.ci/sanitize address,undefined
+	.ci/sanitize thread
 
 lint: .venv/lint-installed  ## check style, types and format, changing nothing
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """Build the extension module ncg_fast._cpu, each source with the flags of its instruction set."""
 
+import os
 import shlex
 import subprocess
 import sys
@@ -16,6 +17,10 @@ IS_X86 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
 
 # No -ffast-math, no contraction: every instruction set must return the same bits.
 FLAGS = "-std=c++17 -O3 -g0 -ffp-contract=off -fvisibility=hidden -fopenmp -Icsrc"
+
+# Set by .ci/sanitize. Python's own flags have -fwrapv, under which no signed overflow is reported.
+CHECK = os.environ.get("NCG_FAST_SANITIZE", "")
+FLAGS += f" -fsanitize={CHECK} -fno-sanitize-recover=all -fno-wrapv -O2 -g1 -w" if CHECK else ""
 
 # Lowest instruction set first: of an inline function compiled in several objects the linker keeps
 # the first copy, and that one must run on every processor.
@@ -52,7 +57,7 @@ class BuildExtension(build_ext):
     def compile_objects(self, ext: Extension) -> list[str]:
         """Write build.ninja beside the objects, run it, return the objects in link order."""
         # Not build_temp, which is a new empty folder at every editable install.
-        folder = Path("build", f"{ext.name}-{self.plat_name}-{sys.implementation.cache_tag}")
+        folder = Path("build", CHECK, f"{ext.name}-{self.plat_name}-{sys.implementation.cache_tag}")
         folder.mkdir(parents=True, exist_ok=True)
         includes = [f"-I{path}" for path in self.include_dirs]
         compiler = shlex.join([*self.compiler.compiler_so_cxx, *includes]).replace("$", "$$")
@@ -86,7 +91,7 @@ setup(
             "ncg_fast._cpu",
             sources=list(CPU_FLAGS),
             depends=sorted(str(path) for path in Path("csrc").rglob("*.*")),
-            extra_link_args=["-fopenmp"],
+            extra_link_args=FLAGS.split(),
             language="c++",
         )
     ],

@@ -1,193 +1,257 @@
-// ncg_fast._cpu: addresses and sizes in, kernels out. Checks are Python's (ncg_fast/checks.py); the
-// GIL is released.
+// ncg_fast._cpu: the ops on tensors of torch, arguments as in ncg_fast/reference.py, then the
+// results to fill (allocated by ncg_fast/cpu.py) and the number of threads. The GIL is released.
 #include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
 
 #include <string>
-#include <tuple>
 
 #include "cpu/dispatch.h"
+#include "op_arguments.h"
 
 namespace py = pybind11;
 
+namespace ncg {
 namespace {
 
-using Address = std::uintptr_t;
+// --- the ops ---
 
-template <class T>
-T* at(Address address) {
-  return reinterpret_cast<T*>(address);
-}
+const OpTable& table() { return *chosen().table; }
 
-// Arguments that several ops share, in the order of the launcher (ncg_fast/cpu.py).
-using StatesTuple = std::tuple<Address, int64_t, int64_t, bool>;  // data, n_units, n_chains, levels
-using LayerTuple =
-    std::tuple<Address, Address, int64_t, int64_t, int, int>;  // digits, bias, out, in, digits, e
-using DrawTuple =
-    std::tuple<uint64_t, int64_t, int64_t, uint32_t, Address>;  // seed, offset, step, stream, beta
-using PhasesTuple = std::tuple<Address, StatesTuple, Address, StatesTuple>;
-using RatesTuple = std::tuple<float, float, float, float>;
-using ParametersTuple = std::tuple<Address, Address, Address, Address, Address, Address, Address,
-                                   Address, Address, Address, int64_t, int64_t, int64_t, int, int>;
-
-ncg::States states(const StatesTuple& t) {
-  return {at<const void>(std::get<0>(t)), std::get<1>(t), std::get<2>(t), std::get<3>(t)};
-}
-ncg::Layer layer(const LayerTuple& t) {
-  const auto [digits, bias, n_out, n_in, n_digits, exponent] = t;
-  return {at<const int8_t>(digits), at<const float>(bias), n_out, n_in, n_digits, exponent};
-}
-ncg::Draw draw(const DrawTuple& t) {
-  const auto [seed, offset, step, stream, beta] = t;
-  return {seed, offset, step, stream, at<const float>(beta)};
-}
-ncg::Phases phases(const PhasesTuple& t) {
-  return {at<const int32_t>(std::get<0>(t)), states(std::get<1>(t)),
-          at<const int32_t>(std::get<2>(t)), states(std::get<3>(t))};
-}
-ncg::Rates rates(const RatesTuple& t) {
-  return {std::get<0>(t), std::get<1>(t), std::get<2>(t), std::get<3>(t)};
-}
-ncg::Parameters parameters(const ParametersTuple& t) {
-  const auto [w, s, a, b, c, to_hidden, to_visible, vw, vb, vc, n_hidden, n_visible, n_labels,
-              n_digits, exponent] = t;
-  return {at<float>(w),
-          at<float>(s),
-          at<uint8_t>(a),
-          at<float>(b),
-          at<float>(c),
-          at<int8_t>(to_hidden),
-          at<int8_t>(to_visible),
-          at<float>(vw),
-          at<float>(vb),
-          at<float>(vc),
-          n_hidden,
-          n_visible,
-          n_labels,
-          n_digits,
-          exponent};
-}
-std::tuple<float, int64_t, int64_t> result(const ncg::UpdateResult& r) {
-  return {r.max_abs, r.switched_on, r.switched_off};
+void pack_states(const Tensor& from, const Tensor& to) {
+  const Call call{"pack_states"};
+  const int64_t n_chains = call.size("states", from, 0, 2, kMaxChains),
+                n_units = call.size("states", from, 1, 2);
+  const bool bytes = from.dtype == torch_names.uint8;  // bool: bytes, too
+  if (!bytes) call.read<bool>("states", from, from.count);
+  table().pack_states(static_cast<const uint8_t*>(from.data), n_chains, n_units,
+                      packed_out(call, {"result", to}, n_units, n_chains));
 }
 
-const ncg::OpTable& table() { return *ncg::chosen().table; }
+void unpack_states(const Tensor& from, int64_t n, const Tensor& to) {
+  const Call call{"unpack_states"};
+  const int64_t n_units = call.size("packed", from, 0, 2), n_chains = chains(call, n);
+  const uint64_t* in = packed(call, {"packed", from}, n_units, n_chains);
+  table().unpack_states(in, n_chains, n_units,
+                        call.write<uint8_t>("result", to, product({n_chains, n_units})));
+}
+
+void pack_weights(const Tensor& weight, const Tensor& mask, int64_t n_digits, int64_t e,
+                  const Tensor& to_hidden, const Tensor& to_visible, int64_t n_threads) {
+  const Call call{"pack_weights"};
+  const int64_t n_hidden = call.size("weight", weight, 0, 2),
+                n_visible = call.size("weight", weight, 1, 2);
+  const int n = static_cast<int>(call.integer("n_digits", n_digits, 2, 3));
+  table().pack_weights(
+      {call.read<float>("weight", weight, weight.count), given_mask(call, mask, weight.count),
+       n_hidden, n_visible, n, exponent(call, e),
+       call.write<int8_t>("result", to_hidden, digits_count(n_hidden, n_visible, n)),
+       call.write<int8_t>("result", to_visible, digits_count(n_visible, n_hidden, n))},
+      threads(call, n_threads));
+}
+
+// The two directions of a half step differ in names and stream.
+struct Direction {
+  const char *op, *states, *digits, *bias;
+  uint32_t stream;
+};
+
+template <const Direction& d>
+void mean(const Tensor& given, const Tensor& digits, const Tensor& bias, int64_t e, int64_t n,
+          const Tensor& out, int64_t n_threads) {
+  const Call call{d.op};
+  const int64_t n_in = inputs(call, {d.states, given}), n_chains = chains(call, n);
+  const Layer l = layer(call, {d.digits, digits}, {d.bias, bias}, n_in, e);
+  table().mean(l, states(call, {d.states, given}, n_in, n_chains),
+               call.write<float>("result", out, product({n_chains, l.n_out})),
+               threads(call, n_threads));
+}
+
+template <const Direction& d>
+void sample(const Tensor& given, const Tensor& digits, const Tensor& bias, int64_t e, int64_t n,
+            int64_t seed, int64_t chain_offset, int64_t step, const Tensor& beta, const Tensor& out,
+            int64_t n_threads) {
+  const Call call{d.op};
+  const int64_t n_in = inputs(call, {d.states, given}), n_chains = chains(call, n);
+  const Layer l = layer(call, {d.digits, digits}, {d.bias, bias}, n_in, e);
+  Draw uniforms = draw(call, seed, chain_offset, step);
+  uniforms.stream = d.stream;
+  uniforms.beta = call.read_given<float>("beta", beta, n_chains);
+  table().sample(l, states(call, {d.states, given}, n_in, n_chains), uniforms,
+                 packed_out(call, {"result", out}, l.n_out, n_chains), threads(call, n_threads));
+}
+
+constexpr Direction kHiddenMean{"hidden_mean", "visible", "to_hidden", "hidden_bias", 0},
+    kVisibleMean{"visible_mean", "hidden", "to_visible", "visible_bias", 0},
+    kSampleHidden{"sample_hidden", "visible", "to_hidden", "hidden_bias", kHiddenStream},
+    kSampleVisible{"sample_visible", "hidden", "to_visible", "visible_bias", kVisibleStream};
+
+void gibbs_steps(const Tensor& visible, const Tensor& to_hidden, const Tensor& to_visible,
+                 const Tensor& visible_bias, const Tensor& hidden_bias, int64_t e, int64_t n,
+                 int64_t n_steps, int64_t seed, int64_t chain_offset, int64_t step,
+                 const Tensor& beta, const Tensor& clamped, const Tensor& visible_out,
+                 const Tensor& hidden_out, int64_t n_threads) {
+  const Call call{"gibbs_steps"};
+  const Named b{"visible_bias", visible_bias}, c{"hidden_bias", hidden_bias};
+  const int64_t n_visible = call.units(b.name, b.tensor), n_hidden = call.units(c.name, c.tensor),
+                n_chains = chains(call, n);
+  Draw uniforms = draw(call, seed, chain_offset, step);
+  uniforms.beta = call.read_given<float>("beta", beta, n_chains);
+  const uint64_t* clamps = nullptr;
+  if (clamped) {  // their start is read as packed states
+    packed(call, {"visible", visible}, n_visible, n_chains);
+    clamps = packed(call, {"clamped", clamped}, n_visible, n_chains);
+  }
+  table().gibbs_steps(
+      {layer(call, {"to_hidden", to_hidden}, c, n_visible, e),
+       layer(call, {"to_visible", to_visible}, b, n_hidden, e),
+       states(call, {"visible", visible}, n_visible, n_chains), uniforms, steps(call, n_steps),
+       clamps, packed_out(call, {"result", visible_out}, n_visible, n_chains),
+       packed_out(call, {"result", hidden_out}, n_hidden, n_chains)},
+      threads(call, n_threads));
+}
+
+void connection_gradient(const Tensor& hidden_data, const Tensor& visible_data,
+                         const Tensor& hidden_model, const Tensor& visible_model,
+                         const Tensor& weight, const Tensor& mask, const Tensor& difference,
+                         const Tensor& by_weight, const Tensor& by_strength,
+                         const Tensor& by_visible, const Tensor& by_hidden, int64_t n_threads) {
+  const Call call{"connection_gradient"};
+  const int64_t n_hidden = call.size("hidden_data", hidden_data, 1, 2),
+                n_visible = call.size("visible_model", visible_model, 0, 2),
+                pairs = product({n_hidden, n_visible});
+  table().connection_gradient(
+      {phases(call, hidden_data, visible_data, hidden_model, visible_model, n_hidden, n_visible),
+       n_hidden, n_visible, call.read_given<float>("weight", weight, pairs),
+       given_mask(call, mask, pairs), call.write<float>("result", difference, pairs),
+       call.write<float>("result", by_weight, mask ? pairs : 0),
+       call.write<float>("result", by_strength, weight ? pairs : 0),
+       call.write<float>("result", by_visible, n_visible),
+       call.write<float>("result", by_hidden, n_hidden)},
+      threads(call, n_threads));
+}
+
+void ncg_update(const Tensor& weight, const Tensor& strength, const Tensor& mask, const Tensor& b,
+                const Tensor& c, const Tensor& to_hidden, const Tensor& to_visible,
+                const Tensor& weight_velocity, const Tensor& visible_velocity,
+                const Tensor& hidden_velocity, const Tensor& hidden_data,
+                const Tensor& visible_data, const Tensor& hidden_model, const Tensor& visible_model,
+                int64_t e, int64_t n_labels, float lr, float lr_strength, float momentum,
+                float weight_decay, const Tensor& out, int64_t n_threads) {
+  const Call call{"ncg_update_"};
+  const Parameters p = parameters(call,
+                                  {weight, strength, mask, b, c, to_hidden, to_visible,
+                                   weight_velocity, visible_velocity, hidden_velocity},
+                                  e, n_labels);
+  const Phases both =
+      phases(call, hidden_data, visible_data, hidden_model, visible_model, p.n_hidden, p.n_visible);
+  double* found = result(call, out);
+  report(table().ncg_update({p, both, {lr, lr_strength, momentum, weight_decay}},
+                            threads(call, n_threads)),
+         found);
+}
+
+void train_step(const Tensor& weight, const Tensor& strength, const Tensor& mask, const Tensor& b,
+                const Tensor& c, const Tensor& to_hidden, const Tensor& to_visible,
+                const Tensor& weight_velocity, const Tensor& visible_velocity,
+                const Tensor& hidden_velocity, const Tensor& visible_data, const Tensor& kept,
+                int64_t n_rows, int64_t n, int64_t n_steps, int64_t e, int64_t n_labels, float lr,
+                float lr_strength, float momentum, float weight_decay, int64_t seed, int64_t step,
+                const Tensor& out, int64_t n_threads) {
+  const Call call{"train_step_"};
+  const Parameters p = parameters(call,
+                                  {weight, strength, mask, b, c, to_hidden, to_visible,
+                                   weight_velocity, visible_velocity, hidden_velocity},
+                                  e, n_labels);
+  const int64_t rows = call.integer("n_rows", n_rows, 1, kMaxChains);
+  // CD starts at the rows: as many chains.
+  const int64_t n_chains = call.integer("n_chains", n, kept ? 1 : rows, kept ? kMaxChains : rows);
+  const States data = states(call, {"visible_data", visible_data}, p.n_visible, rows);
+  uint64_t* start = kept ? packed_out(call, {"chains", kept}, p.n_visible, n_chains) : nullptr;
+  const Draw first = draw(call, seed, 0, step);
+  double* found = result(call, out);
+  report(table().train_step({p,
+                             data,
+                             start,
+                             n_chains,
+                             steps(call, n_steps),
+                             {lr, lr_strength, momentum, weight_decay},
+                             first.seed,
+                             first.step},
+                            threads(call, n_threads)),
+         found);
+}
+
+void free_energy(const Tensor& visible, const Tensor& to_hidden, const Tensor& visible_bias,
+                 const Tensor& hidden_bias, int64_t e, int64_t n, const Tensor& out,
+                 int64_t n_threads) {
+  const Call call{"free_energy"};
+  const int64_t n_visible = call.units("visible_bias", visible_bias), n_chains = chains(call, n);
+  table().free_energy(
+      layer(call, {"to_hidden", to_hidden}, {"hidden_bias", hidden_bias}, n_visible, e),
+      states(call, {"visible", visible}, n_visible, n_chains),
+      call.read<float>("visible_bias", visible_bias, n_visible),
+      call.write<double>("result", out, n_chains), threads(call, n_threads));
+}
+
+void anneal(const Tensor& visible, const Tensor& to_hidden, const Tensor& to_visible,
+            const Tensor& visible_bias, const Tensor& hidden_bias, const Tensor& base_bias,
+            const Tensor& betas, int64_t e, int64_t n, int64_t seed, int64_t chain_offset,
+            int64_t step, const Tensor& log_weights, int64_t n_threads) {
+  const Call call{"anneal"};
+  const Named b{"visible_bias", visible_bias}, c{"hidden_bias", hidden_bias};
+  const int64_t n_visible = call.units(b.name, b.tensor), n_hidden = call.units(c.name, c.tensor),
+                n_chains = chains(call, n);
+  call.integer("n_betas", call.size("betas", betas, 0, 1), 2, kMaxInt);
+  table().anneal({layer(call, {"to_hidden", to_hidden}, c, n_visible, e),
+                  layer(call, {"to_visible", to_visible}, b, n_hidden, e),
+                  call.read<float>("base_bias", base_bias, n_visible),
+                  call.read<double>("betas", betas, betas.count), betas.count, n_chains,
+                  draw(call, seed, chain_offset, step),
+                  packed_out(call, {"visible", visible}, n_visible, n_chains),
+                  call.write<double>("result", log_weights, n_chains)},
+                 threads(call, n_threads));
+}
+
+// --- which instruction set runs them ---
 
 py::list names(bool only_supported) {
   py::list found;
-  for (const ncg::InstructionSet* isa = ncg::instruction_sets(); isa->name != nullptr; ++isa)
+  for (const InstructionSet* isa = instruction_sets(); isa->name != nullptr; ++isa)
     if (isa->supported || !only_supported) found.append(isa->name);
   return found;
 }
 
 void use_instruction_set(const std::string& name) {
-  if (ncg::choose(name.c_str())) return;
+  if (choose(name.c_str())) return;
   const std::string here = py::str(py::str(", ").attr("join")(names(true)));
   throw py::value_error("use_instruction_set: name must be supported by this processor (" + here +
                         "), got \"" + name +
                         "\". Choose one of these, or leave NCG_FAST_ISA unset.");
 }
 
-}  // namespace
-
-PYBIND11_MODULE(_cpu, m) {
-  m.doc() = "CPU kernels of ncg_fast; addresses and sizes in, see csrc/ops.h.";
-  m.def("instruction_set", [] { return std::string(ncg::chosen().name); });
-  m.def(
-      "instruction_sets", [](bool supported) { return names(supported); },
-      py::arg("supported") = true);
+void define(py::module_& m) {
+  torch_names.load();
+  m.doc() = "CPU kernels of ncg_fast on tensors of torch, see csrc/ops.h.";
+  m.def("instruction_set", [] { return std::string(chosen().name); });
+  m.def("instruction_sets", &names, py::arg("supported") = true);
   m.def("use_instruction_set", &use_instruction_set);
 
   const auto release = py::call_guard<py::gil_scoped_release>();
-  m.def(
-      "pack_states",
-      [](Address from, int64_t n_chains, int64_t n_units, Address to) {
-        table().pack_states(at<const uint8_t>(from), n_chains, n_units, at<uint64_t>(to));
-      },
-      release);
-  m.def(
-      "unpack_states",
-      [](Address from, int64_t n_chains, int64_t n_units, Address to) {
-        table().unpack_states(at<const uint64_t>(from), n_chains, n_units, at<uint8_t>(to));
-      },
-      release);
-  m.def(
-      "pack_weights",
-      [](Address weight, Address mask, int64_t n_hidden, int64_t n_visible, int n_digits,
-         int exponent, Address to_hidden, Address to_visible, int n_threads) {
-        table().pack_weights({at<const float>(weight), at<const uint8_t>(mask), n_hidden, n_visible,
-                              n_digits, exponent, at<int8_t>(to_hidden), at<int8_t>(to_visible)},
-                             n_threads);
-      },
-      release);
-  m.def(
-      "mean",
-      [](const LayerTuple& l, const StatesTuple& s, Address out, int n_threads) {
-        table().mean(layer(l), states(s), at<float>(out), n_threads);
-      },
-      release);
-  m.def(
-      "sample",
-      [](const LayerTuple& l, const StatesTuple& s, const DrawTuple& d, Address out,
-         int n_threads) {
-        table().sample(layer(l), states(s), draw(d), at<uint64_t>(out), n_threads);
-      },
-      release);
-  m.def(
-      "gibbs_steps",
-      [](const LayerTuple& to_hidden, const LayerTuple& to_visible, const StatesTuple& visible,
-         const DrawTuple& d, int64_t n_steps, Address clamped, Address visible_out,
-         Address hidden_out, int n_threads) {
-        table().gibbs_steps(
-            {layer(to_hidden), layer(to_visible), states(visible), draw(d), n_steps,
-             at<const uint64_t>(clamped), at<uint64_t>(visible_out), at<uint64_t>(hidden_out)},
-            n_threads);
-      },
-      release);
-  m.def(
-      "connection_gradient",
-      [](const PhasesTuple& p, int64_t n_hidden, int64_t n_visible, Address weight, Address mask,
-         Address difference, Address by_weight, Address by_strength, Address by_visible,
-         Address by_hidden, int n_threads) {
-        table().connection_gradient(
-            {phases(p), n_hidden, n_visible, at<const float>(weight), at<const uint8_t>(mask),
-             at<float>(difference), at<float>(by_weight), at<float>(by_strength),
-             at<float>(by_visible), at<float>(by_hidden)},
-            n_threads);
-      },
-      release);
-  m.def(
-      "ncg_update",
-      [](const ParametersTuple& p, const PhasesTuple& ph, const RatesTuple& r, int n_threads) {
-        return result(table().ncg_update({parameters(p), phases(ph), rates(r)}, n_threads));
-      },
-      release);
-  m.def(
-      "train_step",
-      [](const ParametersTuple& p, const StatesTuple& data, Address chains, int64_t n_chains,
-         int64_t n_steps, const RatesTuple& r, uint64_t seed, int64_t step, int n_threads) {
-        return result(table().train_step({parameters(p), states(data), at<uint64_t>(chains),
-                                          n_chains, n_steps, rates(r), seed, step},
-                                         n_threads));
-      },
-      release);
-  m.def(
-      "free_energy",
-      [](const LayerTuple& l, const StatesTuple& s, Address visible_bias, Address out,
-         int n_threads) {
-        table().free_energy(layer(l), states(s), at<const float>(visible_bias), at<double>(out),
-                            n_threads);
-      },
-      release);
-  m.def(
-      "anneal",
-      [](const LayerTuple& to_hidden, const LayerTuple& to_visible, Address base_bias,
-         Address betas, int64_t n_betas, int64_t n_chains, const DrawTuple& d, Address visible,
-         Address log_weights, int n_threads) {
-        table().anneal({layer(to_hidden), layer(to_visible), at<const float>(base_bias),
-                        at<const double>(betas), n_betas, n_chains, draw(d), at<uint64_t>(visible),
-                        at<double>(log_weights)},
-                       n_threads);
-      },
-      release);
+  m.def("pack_states", &pack_states, release);
+  m.def("unpack_states", &unpack_states, release);
+  m.def("pack_weights", &pack_weights, release);
+  m.def("hidden_mean", &mean<kHiddenMean>, release);
+  m.def("visible_mean", &mean<kVisibleMean>, release);
+  m.def("sample_hidden", &sample<kSampleHidden>, release);
+  m.def("sample_visible", &sample<kSampleVisible>, release);
+  m.def("gibbs_steps", &gibbs_steps, release);
+  m.def("connection_gradient", &connection_gradient, release);
+  m.def("ncg_update_", &ncg_update, release);
+  m.def("train_step_", &train_step, release);
+  m.def("free_energy", &free_energy, release);
+  m.def("anneal", &anneal, release);
 }
+
+}  // namespace
+}  // namespace ncg
+
+PYBIND11_MODULE(_cpu, m) { ncg::define(m); }

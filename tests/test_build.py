@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ncg_fast import RBM, cpu
+from ncg_fast import RBM, _cpu, cpu
 
 ROOT = Path(__file__).parents[1]
 HARMLESS = ("DW.ref.__gxx_personality_v0",)  # of the exception tables; no code
@@ -41,6 +41,12 @@ def test_kernels_share_no_symbols() -> None:
         if path.stem != "dispatch":
             tables = [name for kind, name in symbols if name not in HARMLESS]
             assert len(tables) == 1 and "Table" in tables[0], f"{path.name}: {tables}"
+
+
+@pytest.mark.skipif("NCG_FAST_SANITIZE" not in os.environ, reason="not under a sanitizer")
+def test_sanitized_kernels_are_the_ones_tested() -> None:
+    folder = ROOT / "build" / os.environ["NCG_FAST_SANITIZE"]
+    assert Path(_cpu.__file__).is_relative_to(folder)
 
 
 @pytest.mark.parametrize("name", cpu.instruction_sets())

@@ -1,5 +1,6 @@
 #include "cpu/dispatch.h"
 
+#include <atomic>
 #include <cstring>
 
 namespace ncg {
@@ -29,7 +30,11 @@ const InstructionSet* best() {
   return found;
 }
 
-const InstructionSet* current = nullptr;
+// Ops read it without the GIL.
+std::atomic<const InstructionSet*>& current() {
+  static std::atomic<const InstructionSet*> set{best()};
+  return set;
+}
 
 }  // namespace
 
@@ -43,15 +48,12 @@ const InstructionSet* instruction_sets() {
   return sets;
 }
 
-const InstructionSet& chosen() {
-  if (current == nullptr) current = best();
-  return *current;
-}
+const InstructionSet& chosen() { return *current().load(); }
 
 bool choose(const char* name) {
   for (const InstructionSet* isa = instruction_sets(); isa->name != nullptr; ++isa)
     if (isa->supported && std::strcmp(isa->name, name) == 0) {
-      current = isa;
+      current() = isa;
       return true;
     }
   return false;

@@ -1,0 +1,123 @@
+// From the tensors and numbers of one call to the structures of ops.h, checked on the way.
+#pragma once
+#include "common/layout.h"
+#include "common/numerics.h"
+#include "ops.h"
+#include "tensor_argument.h"
+
+namespace ncg {
+
+constexpr int64_t kMaxInt = INT32_MAX;
+constexpr int64_t kMinExponent = -60, kMaxExponent = 129;  // as in ncg_fast/numerics.py
+
+struct Named {
+  const char* name;
+  const Tensor& tensor;
+};
+
+inline int64_t words(int64_t n_chains) { return ceil_div(n_chains, kWord); }
+
+inline bool is_levels(const Tensor& states) { return states.dtype == torch_names.int32; }
+
+inline int64_t chains(const Call& call, int64_t n) {
+  return call.integer("n_chains", n, 0, kMaxChains);
+}
+inline int64_t steps(const Call& call, int64_t n) { return call.integer("n_steps", n, 1, kMaxInt); }
+inline int exponent(const Call& call, int64_t e) {
+  return static_cast<int>(call.integer("weight_exponent", e, kMinExponent, kMaxExponent));
+}
+inline int threads(const Call& call, int64_t n) {
+  return static_cast<int>(call.integer("n_threads", n, 1, kMaxInt));
+}
+
+inline const uint8_t* given_mask(const Call& call, const Tensor& mask, int64_t count) {
+  return reinterpret_cast<const uint8_t*>(call.read_given<bool>("mask", mask, count));
+}
+
+inline const uint64_t* packed(const Call& call, Named states, int64_t n_units, int64_t n_chains) {
+  return call.read<uint64_t>(states.name, states.tensor, product({n_units, words(n_chains)}));
+}
+inline uint64_t* packed_out(const Call& call, Named states, int64_t n_units, int64_t n_chains) {
+  return call.write<uint64_t>(states.name, states.tensor, product({n_units, words(n_chains)}));
+}
+// Packed states, or levels.
+inline States states(const Call& call, Named s, int64_t n_units, int64_t n_chains) {
+  if (!is_levels(s.tensor)) return {packed(call, s, n_units, n_chains), n_units, n_chains, false};
+  const int64_t count = product({n_units, n_chains});
+  return {call.read<int32_t>(s.name, s.tensor, count), n_units, n_chains, true};
+}
+inline int64_t inputs(const Call& call, Named s) {
+  return call.size(s.name, s.tensor, is_levels(s.tensor) ? 1 : 0, 2, kMaxUnits);
+}
+
+inline int64_t digits_count(int64_t n_out, int64_t n_in, int n_digits) {
+  return product({ceil_div(n_out, kPanel), n_digits, ceil_div(n_in, kBlock), kPanel * kBlock});
+}
+inline int n_digits(const Call& call, Named digits) {
+  const int64_t n = call.size(digits.name, digits.tensor, 1, 5);
+  return static_cast<int>(call.integer("n_digits", n, 2, 3));
+}
+inline Layer layer(const Call& call, Named digits, Named bias, int64_t n_in, int64_t e) {
+  const int64_t n_out = call.units(bias.name, bias.tensor);
+  const int n = n_digits(call, digits);
+  return {call.read<int8_t>(digits.name, digits.tensor, digits_count(n_out, n_in, n)),
+          call.read<float>(bias.name, bias.tensor, n_out),
+          n_out,
+          n_in,
+          n,
+          exponent(call, e)};
+}
+
+inline Draw draw(const Call& call, int64_t seed, int64_t chain_offset, int64_t step) {
+  return {static_cast<uint64_t>(call.integer("seed", seed, 0, INT64_MAX)),
+          call.integer("chain_offset", chain_offset, 0, UINT32_MAX),
+          call.integer("step", step, 0, int64_t{1} << 55), 0, nullptr};
+}
+
+inline Phases phases(const Call& call, const Tensor& hidden_data, const Tensor& visible_data,
+                     const Tensor& hidden_model, const Tensor& visible_model, int64_t n_hidden,
+                     int64_t n_visible) {
+  const int64_t n_rows = call.size("hidden_data", hidden_data, 0, 2, kMaxChains);
+  const int64_t n_chains = call.size("hidden_model", hidden_model, 0, 2, kMaxChains);
+  return {call.read<int32_t>("hidden_data", hidden_data, product({n_rows, n_hidden})),
+          states(call, {"visible_data", visible_data}, n_visible, n_rows),
+          call.read<int32_t>("hidden_model", hidden_model, product({n_chains, n_hidden})),
+          {packed(call, {"visible_model", visible_model}, n_visible, n_chains), n_visible, n_chains,
+           false}};
+}
+
+// The tensors an update writes, as Python passes them.
+struct Written {
+  const Tensor &weight, &strength, &mask, &visible_bias, &hidden_bias, &to_hidden, &to_visible,
+      &weight_velocity, &visible_velocity, &hidden_velocity;
+};
+inline Parameters parameters(const Call& call, const Written& w, int64_t e, int64_t n_labels) {
+  const int64_t n_hidden = call.size("weight", w.weight, 0, 2),
+                n_visible = call.size("weight", w.weight, 1, 2), pairs = w.weight.count;
+  const int n = n_digits(call, {"to_hidden", w.to_hidden});
+  return {call.write<float>("weight", w.weight, pairs),
+          call.write_given<float>("connection_strength", w.strength, pairs),
+          reinterpret_cast<uint8_t*>(call.write<bool>("mask", w.mask, pairs)),
+          call.write<float>("visible_bias", w.visible_bias, n_visible),
+          call.write<float>("hidden_bias", w.hidden_bias, n_hidden),
+          call.write<int8_t>("to_hidden", w.to_hidden, digits_count(n_hidden, n_visible, n)),
+          call.write<int8_t>("to_visible", w.to_visible, digits_count(n_visible, n_hidden, n)),
+          call.write_given<float>("weight_velocity", w.weight_velocity, pairs),
+          call.write_given<float>("visible_velocity", w.visible_velocity, n_visible),
+          call.write_given<float>("hidden_velocity", w.hidden_velocity, n_hidden),
+          n_hidden,
+          n_visible,
+          call.integer("n_labels", n_labels, 0, n_visible),
+          n,
+          exponent(call, e)};
+}
+inline double* result(const Call& call, const Tensor& out) {
+  return call.write<double>("result", out, 3);
+}
+inline void report(const UpdateResult& found, double* result) {
+  result[0] = static_cast<double>(found.max_abs);
+  result[1] = static_cast<double>(found.switched_on);
+  result[2] = static_cast<double>(found.switched_off);
+}
+
+}  // namespace ncg

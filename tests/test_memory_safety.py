@@ -1,0 +1,262 @@
+"""Registered ops called past the checks of ``ops.py``: the binding keeps kernels in their memory.
+
+Sizes are one past a panel, a block and a word, so that one unit or chain fewer changes every
+layout.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from ncg_fast import ops, reference
+from ncg_fast._library import SCHEMAS
+from ncg_fast.numerics import next_exponent, to_levels
+
+N_VISIBLE, N_HIDDEN, N = 65, 33, 65
+REFUSED = ValueError, RuntimeError
+
+# These set the size of the result alone.
+MAY_BE_SHORTER = {("pack_states", "states"), ("anneal", "betas")}
+MAY_BE_EMPTY = {("pack_states", "states"), ("unpack_states", "packed")}
+DTYPES = torch.bool, torch.uint8, torch.int16, torch.int32, torch.int64, torch.float64
+ALSO_TAKEN = {("pack_states", "states", torch.uint8)}
+
+BAD_INTEGERS = {
+    "n_chains": (-1, N - 1, N + 64, 2**31 + 1),
+    "n_rows": (-1, 0, N - 1, N + 64, 2**31 + 1),
+    "n_digits": (-1, 1, 4),
+    "n_steps": (-1, 0),
+    "n_labels": (-1, N_VISIBLE + 1),
+    "weight_exponent": (-61, 130, 2**40),
+    "seed": (-1,),
+    "chain_offset": (-1, 2**32),
+    "step": (-1, 2**56),
+}
+
+
+def calls() -> dict[str, tuple[Any, ...]]:
+    """One correct call of each op, with every tensor given."""
+    g = torch.Generator().manual_seed(0)
+    weight = torch.randn(N_HIDDEN, N_VISIBLE, generator=g)
+    mask = torch.rand(N_HIDDEN, N_VISIBLE, generator=g) < 0.5
+    exponent = next_exponent(None, float(weight.abs().max()))
+    digits = to_hidden, to_visible = ops.pack_weights(weight, mask, 2, exponent)
+    b, c = torch.randn(N_VISIBLE, generator=g), torch.randn(N_HIDDEN, generator=g)
+    rows = torch.rand(N, N_VISIBLE, generator=g) < 0.5
+    visible = ops.pack_states(rows)
+    mean = torch.rand(N, N_HIDDEN, generator=g)
+    hidden, levels = ops.pack_states(mean < 0.5), to_levels(mean)
+    strength = torch.rand(N_HIDDEN, N_VISIBLE, generator=g)
+    half, draw, beta = (exponent, N), (1, 0, 0), torch.rand(N, generator=g)
+    velocities = 0.1 * weight, 0.1 * b, 0.1 * c
+    written = weight, strength, mask, b, c, *digits, *velocities
+    phases = levels, visible, levels.flip(0), visible.flip(0)
+    rates = 0.1, 0.5, 0.9, 0.01
+    betas = torch.linspace(0, 1, 4, dtype=torch.float64)
+    batch = N, N, 2, exponent, 3
+    return {
+        "pack_states": (rows,),
+        "unpack_states": (visible, N),
+        "pack_weights": (weight, mask, 2, exponent),
+        "hidden_mean": (visible, to_hidden, c, *half),
+        "visible_mean": (hidden, to_visible, b, *half),
+        "sample_hidden": (visible, to_hidden, c, *half, *draw, beta),
+        "sample_visible": (hidden, to_visible, b, *half, *draw, beta),
+        "gibbs_steps": (visible, *digits, b, c, *half, 2, *draw, beta, visible.flip(0)),
+        "connection_gradient": (*phases, weight, mask),
+        "ncg_update_": (*written, *phases, exponent, 3, *rates),
+        "train_step_": (*written, visible, visible.flip(0), *batch, *rates, 1, 0),
+        "free_energy": (visible, to_hidden, b, c, *half),
+        "anneal": (visible, *digits, b, c, 0.1 * b, betas, *half, *draw),
+    }
+
+
+def registered(name: str) -> Any:
+    return getattr(torch.ops.ncg_fast, name).default
+
+
+def arguments(kind: str) -> list[tuple[str, int]]:
+    """(op, position) of the arguments of this kind in the schemas."""
+    return [
+        (name, at)
+        for name in SCHEMAS
+        for at, argument in enumerate(registered(name)._schema.arguments)
+        if str(argument.type).removeprefix("Optional[").rstrip("]") == kind
+    ]
+
+
+def argument_name(op: str, at: int) -> str:
+    return registered(op)._schema.arguments[at].name
+
+
+def is_written(op: str, at: int) -> bool:
+    alias = registered(op)._schema.arguments[at].alias_info
+    return alias is not None and alias.is_write
+
+
+def with_argument(op: str, at: int, change: Callable[[Tensor], Any]) -> tuple[Any, ...]:
+    given = list(calls()[op])
+    given[at] = change(given[at])
+    return tuple(given)
+
+
+TENSORS, INTEGERS = arguments("Tensor"), arguments("int")
+
+
+def each(pairs: list[tuple[str, int]]) -> Any:
+    names = [f"{op}-{argument_name(op, at)}" for op, at in pairs]
+    return pytest.mark.parametrize(("op", "at"), pairs, ids=names)
+
+
+def test_every_argument_of_every_op_is_tried() -> None:
+    assert list(calls()) == list(SCHEMAS)
+    kinds = ("Tensor", "int", "float")
+    n_arguments = sum(len(registered(name)._schema.arguments) for name in SCHEMAS)
+    assert sum(len(arguments(kind)) for kind in kinds) == n_arguments
+    assert all(isinstance(calls()[op][at], Tensor) for op, at in TENSORS)
+    assert {argument_name(op, at) for op, at in INTEGERS} == set(BAD_INTEGERS)
+
+
+@pytest.mark.parametrize("op", SCHEMAS)
+def test_correct_calls_equal_the_reference(op: str) -> None:
+    got_arguments, want_arguments = calls()[op], calls()[op]
+    got, want = registered(op)(*got_arguments), getattr(reference, op)(*want_arguments)
+    if isinstance(want, Tensor):
+        got, want = (got,), (want,)
+    for a, b in zip((*got, *got_arguments), (*want, *want_arguments), strict=True):
+        if not isinstance(a, Tensor):
+            continue
+        if op in ("free_energy", "anneal") and a.dtype == torch.float64:
+            torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
+        else:
+            assert torch.equal(a, b)
+
+
+def faults(tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
+    yield "empty", tensor.new_empty(0)
+    yield "without axes", tensor.new_zeros(())
+    yield "without elements", tensor[:0]
+    yield "one axis more", tensor[..., None].expand(*tensor.shape, 2)
+    yield (
+        "without memory",
+        torch.empty(0).to(tensor.dtype).set_(torch.UntypedStorage(0), 0, (0,), (1,)),
+    )
+
+
+@each(TENSORS)
+def test_sizes_are_checked(op: str, at: int) -> None:
+    for what, fault in faults(calls()[op][at]):
+        if what == "without elements" and (op, argument_name(op, at)) in MAY_BE_EMPTY:
+            continue
+        with pytest.raises(REFUSED):
+            registered(op)(*with_argument(op, at, lambda _, fault=fault: fault))
+            pytest.fail(what)
+    if (op, argument_name(op, at)) not in MAY_BE_SHORTER:
+        with pytest.raises(REFUSED, match=rf"{op}: \w+ must "):
+            registered(op)(*with_argument(op, at, lambda t: t[..., :-1].contiguous()))
+
+
+@each(TENSORS)
+def test_dtypes_are_checked(op: str, at: int) -> None:
+    own = calls()[op][at].dtype
+    for dtype in (*DTYPES, torch.float16, torch.float32):
+        if dtype != own and (op, argument_name(op, at), dtype) not in ALSO_TAKEN:
+            with pytest.raises(REFUSED, match=rf"{op}: \w+ must "):
+                registered(op)(*with_argument(op, at, lambda t, dtype=dtype: t.to(dtype)))
+
+
+@each(TENSORS)
+def test_strided_tensors(op: str, at: int) -> None:
+    """They are read as their contiguous copies are, and never written."""
+
+    def spread(tensor: Tensor) -> Tensor:
+        return torch.stack([tensor, tensor], -1)[..., 0]
+
+    strided = with_argument(op, at, spread)
+    if is_written(op, at):
+        with pytest.raises(ValueError, match=rf"{op}: {argument_name(op, at)} must be contiguous"):
+            registered(op)(*strided)
+        return
+    got, want = registered(op)(*strided), registered(op)(*calls()[op])
+    got, want = ((r,) if isinstance(r, Tensor) else r for r in (got, want))
+    assert all(torch.equal(a, b) for a, b in zip(got, want, strict=True))
+
+
+@each([(op, at) for op, at in TENSORS if calls()[op][at].dim() > 1])
+def test_transposed_tensors(op: str, at: int) -> None:
+    """Of the right number of elements, and read as they are; or refused."""
+    turned = with_argument(op, at, lambda t: t.permute(*reversed(range(t.dim()))))
+    if is_written(op, at):
+        with pytest.raises(REFUSED):
+            registered(op)(*turned)
+        return
+    try:
+        registered(op)(*turned)
+    except REFUSED:
+        return
+
+
+@each(INTEGERS)
+def test_integers_are_checked(op: str, at: int) -> None:
+    for value in BAD_INTEGERS[argument_name(op, at)]:
+        with pytest.raises(REFUSED):
+            registered(op)(*with_argument(op, at, lambda _, value=value: value))
+            pytest.fail(f"{value}")
+
+
+@pytest.mark.parametrize("op", ["ncg_update_", "train_step_"])
+def test_refused_updates_write_nothing(op: str) -> None:
+    given = calls()[op]
+    before = [t.clone() for t in given if isinstance(t, Tensor)]
+    for at in (6, 9, 11):
+        with pytest.raises(ValueError):
+            registered(op)(*(t[:-1] if k == at else t for k, t in enumerate(given)))
+    assert all(
+        torch.equal(t, old)
+        for t, old in zip((t for t in given if isinstance(t, Tensor)), before, strict=True)
+    )
+
+
+def test_sizes_whose_product_overflows() -> None:
+    """No units and so many chains: counts of 0 on both sides, scratch memory of 2**65 bytes."""
+    n_hidden, n_rows = 2**15, 2**49
+    weight, digits = torch.zeros(n_hidden, 0), torch.zeros(1024, 2, 0, 32, 64, dtype=torch.int8)
+    tensors = weight, None, weight.bool(), torch.zeros(0), torch.zeros(n_hidden), digits
+    back = torch.zeros(0, 2, 512, 32, 64, dtype=torch.int8)
+    none = None, None, None
+    data = torch.zeros(0, n_rows // 64, dtype=torch.int64)
+    batch = n_rows, n_rows, 1, 0, 0, 0.1, 0.0, 0.0, 0.0, 1, 0
+    with pytest.raises(ValueError, match=r"train_step_: n_rows must be in \[1, 2147483648\]"):
+        registered("train_step_")(*tensors, back, *none, data, None, *batch)
+
+
+def test_memory_that_was_given_back() -> None:
+    given = calls()["hidden_mean"]
+    given[1].untyped_storage().resize_(0)
+    with pytest.raises(ValueError, match=r"to_hidden must hold .* without memory"):
+        registered("hidden_mean")(*given)
+
+
+def test_messages() -> None:
+    given = list(calls()["gibbs_steps"])
+    given[1] = given[1].to(torch.int16)
+    with pytest.raises(ValueError) as error:
+        registered("gibbs_steps")(*given)
+    n = math.prod(given[1].shape)
+    assert str(error.value) == (
+        f"gibbs_steps: to_hidden must hold {n} elements of torch.int8, got {n} of torch.int16. "
+        "Call ncg_fast.ops.gibbs_steps, which checks."
+    )
+    given = calls()["pack_weights"]
+    with pytest.raises(ValueError) as error:
+        registered("pack_weights")(*given[:2], 4, 0)
+    assert str(error.value) == (
+        "pack_weights: n_digits must be in [2, 3], got 4. "
+        "Call ncg_fast.ops.pack_weights, which checks."
+    )
