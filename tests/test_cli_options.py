@@ -161,7 +161,7 @@ def test_a_rate_that_breaks_the_machine_leaves_none(tmp_path, monkeypatch, capsy
     args = ["train", *TINY, "--output", "run", "--epochs", "3", "--quiet", "--lr"]
     message = r"ncg-fast train: fit: parameters must stay finite, got NaN or infinity in step \d "
     nothing = r"\(epoch 1\)\. Lower lr; .* epoch 0, and there is no checkpoint\."
-    fails(capsys, [*args, "6e37", "--momentum", "1"], 1, message + nothing)
+    fails(capsys, [*args, "6e37", "--weight-decay", "1e38"], 1, message + nothing)
     assert not (tmp_path / "run").exists()
 
     def break_in_the_second_epoch(*args, **options):
