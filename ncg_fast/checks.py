@@ -17,8 +17,10 @@ from torch import Tensor
 from ncg_fast import backends
 
 MAX_SEED = 2**63 - 1
-MAX_CHAINS = 2**32 - 1
-MAX_UNITS = 2**31 - 1
+MAX_CHAINS = 2**31
+MAX_OFFSET = 2**32 - 1  # a chain is 32 bits of a counter
+MAX_UNITS = 2**30
+MAX_SWEEPS = 2**31 - 1  # of one call
 MAX_STEP = 2**55
 MAX_FLOAT32 = float(np.finfo(np.float32).max)
 _HUGE = 10**6  # limits from here on are named only to who passes them

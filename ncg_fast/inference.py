@@ -226,7 +226,7 @@ def gibbs_steps(
         rows = rows & ~held | values
     if beta is not None:
         beta = states.encode_beta(op, beta, n, like=rows)
-    checks.integer(op, "n_steps", n_steps, 1, checks.MAX_STEP)
+    checks.integer(op, "n_steps", n_steps, 1, checks.MAX_SWEEPS)
     model = rbm._model(TRAINING_DIGITS)
     last, hidden = ops.gibbs_steps(rows, *model, n, n_steps, beta=beta, clamped=held, **rbm._draw())
     rbm._gibbs_step += n_steps
@@ -244,7 +244,7 @@ def sample(
     """Draws visible states by n_steps sweeps from a start.
 
     Args:
-        n: number of chains, in [1, 2**32).
+        n: number of chains, in [1, 2**31].
         n_steps: sweeps, at least 1.
         clamp: as in ``gibbs_steps``: conditional samples.
         start: (n, n_visible), as in ``forward``; None: independent units, sigmoid(b_j).
@@ -266,7 +266,7 @@ def sample(
     """
     op = "RBM.sample"
     n = checks.integer(op, "n", n, 1, checks.MAX_CHAINS)
-    n_steps = checks.integer(op, "n_steps", n_steps, 1, checks.MAX_STEP)
+    n_steps = checks.integer(op, "n_steps", n_steps, 1, checks.MAX_SWEEPS)
     if start is None:
         off = torch.zeros(n, rbm.n_hidden, dtype=torch.uint8, device=rbm.weight.device)
         start = sample_visible(rbm, off)

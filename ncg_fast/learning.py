@@ -21,7 +21,7 @@ def _phases(
     """Hidden levels and visible states of the data and of the model after n_steps sweeps."""
     data, n_rows = _encode(rbm, op, "visible", visible)
     start, n_chains = (data, n_rows) if chains is None else _encode(rbm, op, "chains", chains)
-    checks.integer(op, "n_steps", n_steps, 1, checks.MAX_STEP)
+    checks.integer(op, "n_steps", n_steps, 1, checks.MAX_SWEEPS)
     model = rbm._model(TRAINING_DIGITS)
     last, _ = ops.gibbs_steps(start, *model, n_chains, n_steps, **rbm._draw())
     rbm._gibbs_step += n_steps
@@ -209,7 +209,7 @@ def train_step_(
     """
     op = "RBM.train_step_"
     rows, n_rows = _encode(rbm, op, "visible", visible)
-    checks.integer(op, "n_steps", n_steps, 1, checks.MAX_STEP)
+    checks.integer(op, "n_steps", n_steps, 1, checks.MAX_SWEEPS)
     n_chains = op_checks.chain_arguments(op, chains, n_chains, rbm.n_visible, n_rows)
     rates = op_checks.rate_arguments(op, lr, lr_strength, momentum, weight_decay)
     if velocities is not None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from ncg_fast.checks import (
     MAX_CHAINS,
     MAX_FLOAT32,
+    MAX_OFFSET,
     MAX_SEED,
     MAX_STEP,
     axes,
@@ -85,7 +86,7 @@ def draw_arguments(
 ) -> None:
     """What a draw depends on; beta, of n chains, on the device of ``like``."""
     integer(op, "seed", seed, 0, MAX_SEED)
-    integer(op, "chain_offset", chain_offset, 0, MAX_CHAINS)
+    integer(op, "chain_offset", chain_offset, 0, MAX_OFFSET)
     integer(op, "step", step, 0, MAX_STEP)
     if beta is not None:
         tensor(op, "beta", beta, torch.float32, (n,), "(n_chains,)")

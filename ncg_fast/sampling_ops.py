@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ncg_fast import _library as _library  # registers torch.ops.ncg_fast
 from ncg_fast import checks, op_checks
-from ncg_fast.checks import MAX_STEP
+from ncg_fast.checks import MAX_SWEEPS
 
 
 def hidden_mean(
@@ -219,7 +219,7 @@ def gibbs_steps(
         hidden_bias: (n_hidden,) float32.
         weight_exponent: of the digits.
         n_chains: B.
-        n_steps: in [1, 2**55].
+        n_steps: in [1, 2**31).
         seed: in [0, 2**63).
         chain_offset: global index of the first chain, in [0, 2**32).
         step: global number of the first sweep, in [0, 2**55].
@@ -253,7 +253,7 @@ def gibbs_steps(
     op_checks.model_arguments(
         op, visible, *digits, visible_bias, hidden_bias, weight_exponent, n_chains
     )
-    checks.integer(op, "n_steps", n_steps, 1, MAX_STEP)
+    checks.integer(op, "n_steps", n_steps, 1, MAX_SWEEPS)
     op_checks.draw_arguments(op, seed, chain_offset, step, beta, visible, n_chains)
     if clamped is not None:
         op_checks.packed_argument(op, "clamped", clamped, visible_bias.shape[0], n_chains)

@@ -101,7 +101,7 @@ def fit(
     nll_every = checks.integer(op, "nll_every", nll_every, 0)
     rows = _rows(op, "x", x, rbm, nll_every)
     held_out = None if x_held_out is None else _rows(op, "x_held_out", x_held_out, rbm, nll_every)
-    epochs = checks.integer(op, "epochs", epochs, 1, checks.MAX_STEP)
+    epochs = checks.integer(op, "epochs", epochs, 1, checks.MAX_SWEEPS)
     checkpoint_every = checks.integer(op, "checkpoint_every", checkpoint_every, 1)
     _check_callbacks(op, callbacks)
     settings = {
@@ -109,7 +109,7 @@ def fit(
         "n_hidden": rbm.n_hidden,
         "n_labels": rbm.n_labels,
         "batch_size": _batch_size(op, batch_size, len(rows)),
-        "n_steps": checks.integer(op, "n_steps", n_steps, 1, checks.MAX_STEP),
+        "n_steps": checks.integer(op, "n_steps", n_steps, 1, checks.MAX_SWEEPS),
         **_rates(op, rbm, rule, lr, lr_strength, momentum, weight_decay),
         "n_chains": _n_chains(op, persistent, n_chains, batch_size),
         "shuffle": bool(shuffle),

@@ -184,8 +184,8 @@ def train_step_(
     Args:
         parameters: tensors that are written.
         visible_data: packed states or levels of n_rows rows.
-        n_rows: in [1, 2**32).
-        n_steps: k, in [1, 2**55].
+        n_rows: in [1, 2**31].
+        n_steps: k, in [1, 2**31).
         weight_exponent: of the digits.
         chains: packed states of n_chains persistent chains, written, or None for CD.
         n_chains: the number of chains; n_rows for CD.
@@ -224,7 +224,7 @@ def train_step_(
     op_checks.states_argument(op, "visible_data", visible_data, n_visible, n_rows)
     n_chains = op_checks.chain_arguments(op, chains, n_chains, n_visible, n_rows)
     checks.same_device(op, weight=parameters.weight, visible_data=visible_data, chains=chains)
-    checks.integer(op, "n_steps", n_steps, 1, checks.MAX_STEP)
+    checks.integer(op, "n_steps", n_steps, 1, checks.MAX_SWEEPS)
     op_checks.exponent_argument(op, weight_exponent)
     op_checks.draw_arguments(op, seed, 0, step, None, visible_data, n_chains)
     rates = op_checks.rate_arguments(op, lr, lr_strength, momentum, weight_decay)

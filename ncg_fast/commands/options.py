@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from ncg_fast import files
-from ncg_fast.checks import MAX_CHAINS, MAX_FLOAT32, MAX_SEED, MAX_UNITS
+from ncg_fast.checks import MAX_CHAINS, MAX_FLOAT32, MAX_SEED, MAX_SWEEPS, MAX_UNITS
 from ncg_fast.run_folder import Config
 
 _MAX_THREADS = 1024  # OpenMP takes the process down where it cannot start them
-_COUNT = 1, MAX_UNITS
+_COUNT = 1, MAX_SWEEPS
 _RATE = 0, MAX_FLOAT32
 _SHARE = 0, 1
 
 _RANGES: dict[str, dict[str, tuple[float, float]]] = {
     "train": {
-        "hidden": _COUNT,
+        "hidden": (1, MAX_UNITS),
         "density": _SHARE,
         "weight_scale": _RATE,
         "steps": _COUNT,
@@ -30,10 +30,10 @@ _RANGES: dict[str, dict[str, tuple[float, float]]] = {
         "weight_decay": _RATE,
         "epochs": _COUNT,
         "seed": (0, MAX_SEED),
-        "nll_every": (0, MAX_UNITS),
+        "nll_every": (0, MAX_SWEEPS),
         "checkpoint_every": _COUNT,
     },
-    "evaluate": {"chains": (2, MAX_CHAINS), "betas": (2, MAX_UNITS), "seed": (0, MAX_SEED)},
+    "evaluate": {"chains": (2, MAX_CHAINS), "betas": (2, MAX_SWEEPS), "seed": (0, MAX_SEED)},
     "sample": {"n": (1, MAX_CHAINS), "steps": _COUNT, "seed": (0, MAX_SEED)},
 }
 
