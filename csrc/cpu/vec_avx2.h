@@ -19,8 +19,14 @@ inline I first_lanes(int n) {
 }
 inline F load(const float* p) { return _mm256_loadu_ps(p); }
 inline void store(float* p, F a) { _mm256_storeu_ps(p, a); }
-inline F load(const float* p, int n) { return _mm256_maskload_ps(p, first_lanes(n)); }
-inline void store(float* p, F a, int n) { _mm256_maskstore_ps(p, first_lanes(n), a); }
+// Masked stores take many times as long as whole ones on some processors.
+inline F load(const float* p, int n) {
+  return n == kLanes ? load(p) : _mm256_maskload_ps(p, first_lanes(n));
+}
+inline void store(float* p, F a, int n) {
+  if (n == kLanes) return store(p, a);
+  _mm256_maskstore_ps(p, first_lanes(n), a);
+}
 inline I load(const int32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const I*>(p)); }
 inline void store(int32_t* p, I a) { _mm256_storeu_si256(reinterpret_cast<I*>(p), a); }
 inline F splat(float a) { return _mm256_set1_ps(a); }
@@ -64,9 +70,12 @@ inline I spread(uint32_t lane_bits, int32_t value) {
   return _mm256_and_si256(_mm256_cmpeq_epi32(given, lane), _mm256_set1_epi32(value));
 }
 inline M load_mask(const uint8_t* p, int n) {
-  uint8_t bytes[8] = {};
-  memcpy(bytes, p, static_cast<size_t>(n));
-  const I wide = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes)));
+  uint64_t bytes = 0;
+  if (n == kLanes)
+    memcpy(&bytes, p, 8);
+  else
+    memcpy(&bytes, p, static_cast<size_t>(n));
+  const I wide = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<int64_t>(bytes)));
   return as_float(_mm256_cmpgt_epi32(wide, _mm256_setzero_si256()));
 }
 inline void store_low_bytes(int8_t* p, I a) {
@@ -80,7 +89,10 @@ inline void store_low_bytes(int8_t* p, I a) {
 inline void store_mask(uint8_t* p, M m, int n) {
   int8_t bytes[8];
   store_low_bytes(bytes, _mm256_and_si256(as_bits(m), _mm256_set1_epi32(1)));
-  memcpy(p, bytes, static_cast<size_t>(n));
+  if (n == kLanes)
+    memcpy(p, bytes, 8);
+  else
+    memcpy(p, bytes, static_cast<size_t>(n));
 }
 
 // Pairs of u8 x s8 are added in int16 with saturation, so dot4 needs |u s| <= 16383; dot4_wide
