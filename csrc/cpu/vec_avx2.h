@@ -46,6 +46,7 @@ inline F to_float(I a) { return _mm256_cvtepi32_ps(a); }
 inline F as_float(I a) { return _mm256_castsi256_ps(a); }
 inline I as_bits(F a) { return _mm256_castps_si256(a); }
 inline I add(I a, I b) { return _mm256_add_epi32(a, b); }
+inline I sub(I a, I b) { return _mm256_sub_epi32(a, b); }
 inline I bit_and(I a, I b) { return _mm256_and_si256(a, b); }
 inline I bit_or(I a, I b) { return _mm256_or_si256(a, b); }
 inline I bit_xor(I a, I b) { return _mm256_xor_si256(a, b); }
@@ -95,17 +96,33 @@ inline void store_mask(uint8_t* p, M m, int n) {
     memcpy(p, bytes, static_cast<size_t>(n));
 }
 
-// Pairs of u8 x s8 are added in int16 with saturation, so dot4 needs |u s| <= 16383; dot4_wide
-// splits u in two.
+// Pairs of u8 x s8 are added in int16 with saturation: u is split in two, so that none saturates.
 inline I dot4(I sum, I unsigned_bytes, I signed_bytes) {
-  const I pairs = _mm256_maddubs_epi16(unsigned_bytes, signed_bytes);
-  return add(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
-}
-inline I dot4_wide(I sum, I unsigned_bytes, I signed_bytes) {
   const I low = bit_and(unsigned_bytes, _mm256_set1_epi8(127));
   const I high = bit_and(_mm256_srli_epi16(unsigned_bytes, 7), _mm256_set1_epi8(1));
-  const I pairs = _mm256_maddubs_epi16(high, signed_bytes);
-  return add(dot4(sum, low, signed_bytes), _mm256_madd_epi16(pairs, _mm256_set1_epi16(128)));
+  const I low_pairs = _mm256_maddubs_epi16(low, signed_bytes),
+          high_pairs = _mm256_maddubs_epi16(high, signed_bytes);
+  return add(add(sum, _mm256_madd_epi16(low_pairs, _mm256_set1_epi16(1))),
+             _mm256_madd_epi16(high_pairs, _mm256_set1_epi16(128)));
+}
+constexpr int kShortBlocks = 7;  // see vec_base.h; maddubs adds two products, which fit
+inline I dot4_short(I sum, I states, I digits) {
+  return _mm256_add_epi16(sum, _mm256_maddubs_epi16(states, digits));
+}
+inline I widen(I sum, I short_sum) {
+  return add(sum, _mm256_madd_epi16(short_sum, _mm256_set1_epi16(1)));
+}
+
+constexpr int kLookupBits = 3, kTableEntries = 8;
+inline void store_table(int32_t* table, const int32_t* addends) {
+  const I bit0 = _mm256_set_epi32(-1, 0, -1, 0, -1, 0, -1, 0),
+          bit1 = _mm256_set_epi32(-1, -1, 0, 0, -1, -1, 0, 0),
+          bit2 = _mm256_set_epi32(-1, -1, -1, -1, 0, 0, 0, 0);
+  const I low = add(bit_and(splat(addends[0]), bit0), bit_and(splat(addends[1]), bit1));
+  store(table, add(low, bit_and(splat(addends[2]), bit2)));
+}
+inline I lookup(const int32_t* table, I index) {
+  return _mm256_permutevar8x32_epi32(load(table), index);
 }
 
 inline W wide(uint64_t a) { return _mm256_set1_epi64x(static_cast<int64_t>(a)); }
