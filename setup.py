@@ -17,7 +17,7 @@ IS_X86 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
 # No -ffast-math, no contraction: every instruction set must return the same bits.
 # Coalescing of variables makes GCC 12 copy and spill the sums of the inner loops: a quarter slower.
 FLAGS = (
-    "-std=c++17 -O3 -g0 -ffp-contract=off -fno-tree-coalesce-vars -fvisibility=hidden -fopenmp "
+    "-std=c++17 -O3 -g0 -ffp-contract=off -fno-tree-coalesce-vars -fvisibility=hidden -pthread "
     "-Icsrc"
 )
 
@@ -27,7 +27,7 @@ CPU_FLAGS = {
     "csrc/bindings_cpu.cpp": f"-I{shlex.quote(pybind11.get_include())}",
     "csrc/cpu/dispatch.cpp": "-DNCG_FAST_X86=1" if IS_X86 else "",
     "csrc/cpu/scratch.cpp": "",
-    "csrc/cpu/barrier.cpp": "",
+    "csrc/cpu/team.cpp": "",
     "csrc/cpu/base.cpp": "",
 }
 if IS_X86:
@@ -77,9 +77,9 @@ class BuildExtension(build_ext):
         command = [sys.executable, "-m", "ninja", "-f", str(folder / "build.ninja")]
         if status := subprocess.run(command).returncode:
             raise CompileError(
-                f"setup: {self.compiler.compiler_so_cxx[0]} must compile {ext.name} as C++17 with "
-                f"OpenMP, got exit status {status}. Read the first error above; to use another "
-                "compiler, set CXX to GCC >= 10 or Clang >= 12."
+                f"setup: {self.compiler.compiler_so_cxx[0]} must compile {ext.name} as C++17, got "
+                f"exit status {status}. Read the first error above; to use another compiler, set "
+                "CXX to GCC >= 10 or Clang >= 12."
             )
         return objects
 
@@ -90,7 +90,7 @@ setup(
             "ncg_fast._cpu",
             sources=list(CPU_FLAGS),
             depends=sorted(str(path) for path in Path("csrc").rglob("*.*")),
-            extra_link_args=["-fopenmp"],
+            extra_link_args=["-pthread"],
             language="c++",
         )
     ],
