@@ -236,7 +236,7 @@ def test_extreme_weights(scale: float, density: float, n_digits: int) -> None:
 
 
 def test_many_rows_use_wide_sums() -> None:
-    m = Machine((9, 6, 16400, 16400), 2)
+    m = Machine((9, 6, 32700, 32700), 2)
     h_data, h_model = m.hidden_levels(m.data, m.n_rows), m.hidden_levels(m.chains, m.n_chains)
     both("connection_gradient", h_data, m.data, h_model, m.chains, m.weight, m.mask)
 

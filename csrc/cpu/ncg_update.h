@@ -58,14 +58,13 @@ inline I update_lanes(const Parameters& p, const VectorRates& rates, int64_t at,
   return quantise(select(now, moved, zero), rates.inverse_step, rates.limit);
 }
 
-// Pairs of 64 hidden and 64 visible units.
-inline void update_block(const Parameters& p, const PhaseSums& sums, const VectorRates& rates,
-                         int64_t hb, int64_t vb, DigitBlock& digits, Tally& tally) {
+// Pairs of 64 hidden and 64 visible units; g[4][64] of each quad of hidden units, `stride` apart.
+inline void update_block(const Parameters& p, const float* g, int64_t stride,
+                         const VectorRates& rates, int64_t hb, int64_t vb, DigitBlock& digits,
+                         Tally& tally) {
   digits.start(hb, vb);
-  for (int quad = 0; quad < kBlock / 4; ++quad) {
+  for (int quad = 0; quad < kBlock / 4; ++quad, g += stride) {
     const int64_t unit = hb * kBlock + 4 * quad;
-    alignas(64) float g[256];
-    if (unit < p.n_hidden) phase_tile(sums, unit, vb, g);
     for (int u = 0; u < kBlock; u += kLanes) {
       const int64_t column = vb * kBlock + u, left = p.n_visible - column,
                     unlabelled = left - p.n_labels;
@@ -134,11 +133,17 @@ inline void update_all(const Worker& me, const Parameters& p, const PhaseSums& s
                                  splat(power_of_two(8 * p.n_digits - 1 - p.exponent)),
                                  splat(digit_limit(p.n_digits)),
                                  rates.weight_decay != 0.f};
-  const int64_t h_blocks = ceil_div(p.n_hidden, kBlock), v_blocks = ceil_div(p.n_visible, kBlock);
+  const Strips strips{ceil_div(p.n_visible, kBlock)};
   DigitBlock digits(p.n_hidden, p.n_visible, p.n_digits, p.to_hidden, p.to_visible);
   Tally tally;
-  me.share(h_blocks * v_blocks, [&](int64_t task) {
-    update_block(p, sums, vector_rates, task / v_blocks, task % v_blocks, digits, tally);
+  me.share(ceil_div(p.n_hidden, kBlock) * strips.count(), [&](int64_t task) {
+    const int64_t hb = task / strips.count(), first = strips.first(task % strips.count()),
+                  last = strips.first(task % strips.count() + 1), stride = (last - first) * kTile;
+    alignas(64) float g[kBlock / 4 * kStrip * kTile];
+    for (int64_t quad = 0; quad < kBlock / 4 && hb * kBlock + 4 * quad < p.n_hidden; ++quad)
+      phase_strip(sums, hb * kBlock + 4 * quad, first, last, g + quad * stride);
+    for (int64_t vb = first; vb < last; ++vb)
+      update_block(p, g + (vb - first) * kTile, stride, vector_rates, hb, vb, digits, tally);
   });
   const int32_t largest = tally.max_bits();
   tallies[me.id] = {as_float(largest > bad ? largest : bad), tally.on, tally.off};
@@ -150,7 +155,7 @@ UpdateResult ncg_update(const Update& op, int n_threads) {
   const PhaseSums sums = make_phase_sums(op.phases, p.n_hidden, p.n_visible);
   float* visible_gradient = scratch<float>(p.n_visible);
   float* hidden_gradient = scratch<float>(p.n_hidden);
-  const int64_t n_states = sums.hidden_data.n_chains + sums.hidden_model.n_chains;
+  const int64_t n_states = sums.n_rows() + sums.n_chains();
   const int n_workers = threads_for(p.n_hidden * p.n_visible * n_states, n_threads);
   UpdateResult* tallies = make_tallies(n_workers);
   run_team(n_workers, [&](const Worker& me) {

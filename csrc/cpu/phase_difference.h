@@ -1,110 +1,109 @@
-// G = <h v>_data - <h v>_model from exact integer sums, 4 x 64 pairs at a time; and the op
-// connection_gradient.
+// G = <h v>_data - <h v>_model from exact integer sums, 4 hidden units and a strip of visible ones
+// at a time; and the op connection_gradient.
 #pragma once
-#include "common/layout.h"
-#include "cpu/half_step.h"
+#include "cpu/phase_states.h"
 
 namespace ncg {
 namespace {
 
-// Hidden levels as byte planes along the chains: uint8 [n_hidden][2][stride].
-struct HiddenPlanes {
-  uint8_t* bytes;
-  int64_t n_chains, stride;  // stride: chains padded to whole words
-  uint8_t* plane(int64_t unit, int p) const { return bytes + (2 * unit + p) * stride; }
-};
+constexpr int kStrip = 8;           // visible blocks a strip, which share the tables of sums
+constexpr int kTile = 4 * kBlock;   // pairs of four hidden units and a block: [4][64]
+constexpr int kTableChains = 240;   // of one set of tables, which stays in the nearest cache
+constexpr int64_t kChains = 32640;  // whole sets of tables; 65535 times as many still fit int32
+constexpr int64_t kPlanes = 65536;  // chains whose products of bytes, up to 255 x 128, fit int32
+static_assert(kChains % kTableChains == 0 && kTableChains % kIndexChains == 0, "whole sets");
 
-// Visible states along the chains, 64 units a block: int8 [n_planes][blocks][stride / 4][64
-// units][4 chains]. Packed: one plane of 0/1, or 0/-1. Levels: low and high byte, each less 128;
-// padding 0.
-struct VisiblePlanes {
-  int8_t* bytes;
-  int64_t n_units, n_chains, stride;
-  int n_planes;
-  int8_t* block(int p, int64_t b) const {
-    return bytes + (p * ceil_div(n_units, kBlock) + b) * kBlock * stride;
+// Both phases, ready for sums, and the scales that turn sums into means.
+struct PhaseSums {
+  Phase data, model;
+  int64_t n_hidden, n_visible;
+
+  int64_t n_rows() const { return data.hidden.n_chains; }
+  int64_t n_chains() const { return model.hidden.n_chains; }
+  bool equal() const { return n_rows() == n_chains(); }
+  bool real_valued() const { return data.planes.stride != 0; }
+  int64_t visible_one() const { return real_valued() ? kLevels : 1; }  // what a visible 1 counts
+  bool fits_int32() const { return !real_valued() && n_rows() <= kChains && n_chains() <= kChains; }
+  static float scale(int64_t one, int64_t n) {
+    return static_cast<float>(1.0 / (static_cast<double>(one) * n));
+  }
+
+  // Difference of the means of two sums.
+  float difference(int64_t data_sum, int64_t model_sum, int64_t one) const {
+    const float data_scale = scale(one, n_rows());
+    if (equal()) return mul(static_cast<float>(data_sum - model_sum), data_scale);
+    return add(mul(static_cast<float>(data_sum), data_scale),
+               -mul(static_cast<float>(model_sum), scale(one, n_chains())));
   }
 };
 
-inline HiddenPlanes make_hidden_planes(int64_t n_hidden, int64_t n_chains) {
-  const int64_t stride = ceil_div(n_chains, kWord) * kWord;
-  return {scratch<uint8_t>(2 * n_hidden * stride), n_chains, stride};
-}
+// For four hidden units: the sum of the levels of kLookupBits chains for each pattern of their
+// bits.
+struct Tables {
+  alignas(64) int32_t of[4][kTableChains / kLookupBits][kTableEntries];
+};
 
-inline VisiblePlanes make_visible_planes(int64_t n_visible, int64_t n_chains, bool levels) {
-  const int64_t stride = ceil_div(n_chains, kWord) * kWord;
-  const int n_planes = levels ? 2 : 1;
-  const int64_t bytes = n_planes * ceil_div(n_visible, kBlock) * kBlock * stride;
-  return {scratch<int8_t>(bytes), n_visible, n_chains, stride, n_planes};
-}
-
-// Levels of a tile's means, round(65535 p), as planes. Lanes past the last chain hold what their
-// tile held.
-inline void store_levels(const Tile& tile, const HiddenPlanes& planes) {
-  for (int r = 0; r < tile.n_units; ++r)
-    for (int l = 0; l < tile.width; l += kLanes) {
-      const F p = mean_of(load(tile.x + r * kWord + l));
-      const I level = to_int(mul(p, splat(static_cast<float>(kLevels))));
-      int8_t* low = reinterpret_cast<int8_t*>(planes.plane(tile.unit + r, 0)) + tile.chain + l;
-      store_low_bytes(low, level);
-      store_low_bytes(low + planes.stride, shift_right<8>(level));
-    }
-}
-
-// The rest share the work and end with a barrier.
-
-inline void fill_hidden_planes(const Worker& me, const int32_t* levels, int64_t n_hidden,
-                               const HiddenPlanes& planes) {
-  me.share(n_hidden, [&](int64_t unit) {
-    for (int64_t c = 0; c < planes.stride; ++c) {
-      const int32_t k = c < planes.n_chains ? levels[c * n_hidden + unit] : 0;
-      planes.plane(unit, 0)[c] = static_cast<uint8_t>(k);
-      planes.plane(unit, 1)[c] = static_cast<uint8_t>(k >> 8);
-    }
-  });
-}
-
-// `one`: 1 for data, -1 for the model's states where one sum holds both phases.
-inline void fill_visible_planes(const Worker& me, const States& states, int8_t one,
-                                const VisiblePlanes& planes) {
-  const int64_t blocks = ceil_div(planes.n_units, kBlock), words = planes.stride / kWord;
-  int32_t quads[16];
-  for (int i = 0; i < 16; ++i) {
-    int8_t bytes[4];
-    for (int c = 0; c < 4; ++c) bytes[c] = (i >> c & 1) ? one : int8_t{0};
-    memcpy(&quads[i], bytes, 4);
-  }
-  me.share(blocks, [&](int64_t b) {
-    if (states.levels) {
-      const int32_t* levels = static_cast<const int32_t*>(states.data);
-      for (int p = 0; p < 2; ++p)
-        for (int64_t c = 0; c < planes.stride; ++c)
-          for (int u = 0; u < kBlock; ++u) {
-            const int64_t unit = b * kBlock + u;
-            const bool real = c < planes.n_chains && unit < planes.n_units;
-            planes.block(p, b)[(c / 4 * kBlock + u) * 4 + c % 4] =
-                real ? static_cast<int8_t>((levels[c * planes.n_units + unit] >> (8 * p) & 255) -
-                                           128)
-                     : int8_t{0};
-          }
-      return;
-    }
-    const uint64_t* packed = static_cast<const uint64_t*>(states.data);
-    int32_t* out = reinterpret_cast<int32_t*>(planes.block(0, b));
-    for (int u = 0; u < kBlock; ++u)
-      for (int64_t w = 0; w < words; ++w) {
-        const int64_t unit = b * kBlock + u;
-        uint64_t word = unit < planes.n_units ? packed[unit * words + w] : 0;
-        for (int q = 0; q < kWord / 4; ++q, word >>= 4)
-          out[(w * (kWord / 4) + q) * kBlock + u] = quads[word & 15];
+// out[4][64] += levels of the chains whose bit is set, for the 64 visible units of `index`.
+inline void add_lookups(const Tables& tables, const int32_t* index, int n_groups, int32_t* out) {
+  for (int u = 0; u < kBlock; u += kWideVectors * kLanes) {
+    I sum[4][kWideVectors];
+    for (int r = 0; r < 4; ++r)
+      for (int v = 0; v < kWideVectors; ++v) sum[r][v] = load(out + r * kBlock + u + v * kLanes);
+    const int32_t* word = index + u;
+    I state[kWideVectors];
+    int left = 0;  // groups in the index words
+    for (int group = 0; group < n_groups; ++group, --left) {
+      if (left == 0) {
+        left = kIndexChains / kLookupBits;
+#pragma GCC unroll 4
+        for (int v = 0; v < kWideVectors; ++v) state[v] = load(word + v * kLanes);
+        word += kBlock;
       }
-  });
+#pragma GCC unroll 4
+      for (int r = 0; r < 4; ++r)
+#pragma GCC unroll 4
+        for (int v = 0; v < kWideVectors; ++v)
+          sum[r][v] = add(sum[r][v], lookup(tables.of[r][group], state[v]));
+#pragma GCC unroll 4
+      for (int v = 0; v < kWideVectors; ++v) state[v] = shift_right<kLookupBits>(state[v]);
+    }
+    for (int r = 0; r < 4; ++r)
+      for (int v = 0; v < kWideVectors; ++v) store(out + r * kBlock + u + v * kLanes, sum[r][v]);
+  }
 }
 
-// out[r][u] += sum over chains of hidden byte x visible byte, four hidden rows, 64 visible units.
-template <bool kAnyByte>
-inline void phase_product(const uint8_t* hidden, int64_t row_stride, const int8_t* visible,
-                          int64_t n_quads, int32_t* out) {
+// sums[block][4][64] of hidden units unit .. unit+3 and the visible blocks first .. last-1 over at
+// most kChains chains from `chain` on.
+inline void binary_sums(const Phase& phase, int64_t unit, int64_t first, int64_t last,
+                        int64_t chain, int32_t* sums) {
+  memset(sums, 0, sizeof(int32_t) * static_cast<size_t>((last - first) * kTile));
+  const int64_t left = phase.hidden.n_chains - chain,
+                end = chain + (left < kChains ? left : kChains);
+  for (; chain < end; chain += kTableChains) {
+    const int64_t chains = end - chain < kTableChains ? end - chain : kTableChains;
+    const int n_groups = static_cast<int>(ceil_div(chains, kLookupBits));
+    Tables tables;
+    for (int r = 0; r < 4; ++r)
+      for (int group = 0; group < n_groups; ++group)
+        store_table(tables.of[r][group], phase.hidden.unit(unit + r) + chain + group * kLookupBits);
+    for (int64_t b = first; b < last; ++b)
+      add_lookups(tables, phase.visible.block(b) + chain / kIndexChains * kBlock, n_groups,
+                  sums + (b - first) * kTile);
+  }
+}
+
+inline void wide_binary_sums(const Phase& phase, int64_t unit, int64_t block, int64_t* sums) {
+  for (int i = 0; i < kTile; ++i) sums[i] = 0;
+  for (int64_t chain = 0; chain < phase.hidden.n_chains; chain += kChains) {
+    alignas(64) int32_t part[kTile];
+    binary_sums(phase, unit, block, block + 1, chain, part);
+    for (int i = 0; i < kTile; ++i) sums[i] += part[i];
+  }
+}
+
+// out[4][64] += hidden bytes x visible bytes over four chains a quad.
+inline void add_byte_products(const BytePlanes& planes, const uint8_t* hidden,
+                              const int8_t* visible, int64_t n_quads, int32_t* out) {
   for (int u = 0; u < kBlock; u += kWideVectors * kLanes) {
     I sum[4][kWideVectors];
     for (int r = 0; r < 4; ++r)
@@ -117,12 +116,10 @@ inline void phase_product(const uint8_t* hidden, int64_t row_stride, const int8_
 #pragma GCC unroll 4
       for (int r = 0; r < 4; ++r) {
         int32_t four;
-        memcpy(&four, hidden + r * row_stride + 4 * q, 4);
+        memcpy(&four, hidden + 2 * r * planes.stride + 4 * q, 4);
         const I level = splat(four);
 #pragma GCC unroll 4
-        for (int v = 0; v < kWideVectors; ++v)
-          sum[r][v] =
-              kAnyByte ? dot4_wide(sum[r][v], level, state[v]) : dot4(sum[r][v], level, state[v]);
+        for (int v = 0; v < kWideVectors; ++v) sum[r][v] = dot4(sum[r][v], level, state[v]);
       }
     }
     for (int r = 0; r < 4; ++r)
@@ -130,51 +127,19 @@ inline void phase_product(const uint8_t* hidden, int64_t row_stride, const int8_
   }
 }
 
-// Both phases, ready for sums, and the scales that turn sums into means.
-struct PhaseSums {
-  HiddenPlanes hidden_data, hidden_model;
-  VisiblePlanes visible_data, visible_model;
-  int64_t n_hidden, n_visible;
-
-  bool equal() const { return hidden_data.n_chains == hidden_model.n_chains; }
-  bool levels() const { return visible_data.n_planes == 2; }
-  int64_t visible_one() const { return levels() ? kLevels : 1; }  // what a visible 1 counts
-  bool fits_int32() const { return equal() && !levels() && hidden_data.n_chains <= 16384; }
-  static float scale(int64_t one, int64_t n) {
-    return static_cast<float>(1.0 / (static_cast<double>(one) * n));
-  }
-
-  // Difference of the means of two sums.
-  float difference(int64_t data, int64_t model, int64_t one) const {
-    const float data_scale = scale(one, hidden_data.n_chains);
-    if (equal()) return mul(static_cast<float>(data - model), data_scale);
-    const float model_scale = scale(one, hidden_model.n_chains);
-    return add(mul(static_cast<float>(data), data_scale),
-               -mul(static_cast<float>(model), model_scale));
-  }
-};
-
-// 64-bit sums over one phase of four rows (fewer at the edge) and 64 visible units.
-inline void wide_phase(const HiddenPlanes& h, const VisiblePlanes& v, int64_t unit, int64_t block,
-                       int64_t sums[256]) {
-  constexpr int64_t kChunk = 65536;  // chains whose bytes' products fit int32
-  for (int i = 0; i < 256; ++i) sums[i] = 0;
+inline void real_valued_sums(const Phase& phase, int64_t unit, int64_t block, int64_t* sums) {
+  const BytePlanes& planes = phase.planes;
+  for (int i = 0; i < kTile; ++i) sums[i] = 0;
   for (int hp = 0; hp < 2; ++hp)
-    for (int vp = 0; vp < v.n_planes; ++vp)
-      for (int64_t c = 0; c < h.stride; c += kChunk) {
-        const int64_t chains = h.stride - c < kChunk ? h.stride - c : kChunk;
-        alignas(64) int32_t part[256] = {};
-        const uint8_t* hidden = h.plane(unit, hp) + c;
-        const int8_t* visible = v.block(vp, block) + c * kBlock;
-        if (v.n_planes == 2)
-          phase_product<true>(hidden, 2 * h.stride, visible, chains / 4, part);
-        else
-          phase_product<false>(hidden, 2 * h.stride, visible, chains / 4, part);
+    for (int vp = 0; vp < 2; ++vp)
+      for (int64_t c = 0; c < planes.stride; c += kPlanes) {
+        const int64_t chains = planes.stride - c < kPlanes ? planes.stride - c : kPlanes;
+        alignas(64) int32_t part[kTile] = {};
+        add_byte_products(planes, planes.hidden(unit, hp) + c,
+                          planes.visible(vp, block) + c * kBlock, chains / 4, part);
         for (int r = 0; r < 4; ++r) {
-          int64_t bytes = 0;  // level planes are less 128
-          if (v.n_planes == 2)
-            for (int64_t i = c; i < c + chains && i < h.n_chains; ++i)
-              bytes += h.plane(unit + r, hp)[i];
+          int64_t bytes = 0;  // the visible ones are less 128
+          for (int64_t i = c; i < c + chains; ++i) bytes += planes.hidden(unit + r, hp)[i];
           for (int u = 0; u < kBlock; ++u)
             sums[r * kBlock + u] +=
                 (part[r * kBlock + u] + 128 * bytes) * (int64_t{1} << (8 * (hp + vp)));
@@ -182,37 +147,45 @@ inline void wide_phase(const HiddenPlanes& h, const VisiblePlanes& v, int64_t un
       }
 }
 
-// G of hidden units unit .. unit+3 and the 64 visible units of a block. Hidden planes are padded to
-// whole fours.
-inline void phase_tile(const PhaseSums& s, int64_t unit, int64_t block, float g[256]) {
+// G of hidden units unit .. unit+3 and the visible blocks first .. last-1, at most kStrip:
+// g[block][4][64].
+inline void phase_strip(const PhaseSums& s, int64_t unit, int64_t first, int64_t last, float* g) {
   if (s.fits_int32()) {
-    alignas(64) int32_t sums[2][256] = {};
-    for (int p = 0; p < 2; ++p) {
-      const int64_t quads = ceil_div(s.hidden_data.n_chains, 4);
-      phase_product<false>(s.hidden_data.plane(unit, p), 2 * s.hidden_data.stride,
-                           s.visible_data.block(0, block), quads, sums[p]);
-      phase_product<false>(s.hidden_model.plane(unit, p), 2 * s.hidden_model.stride,
-                           s.visible_model.block(0, block), quads, sums[p]);
+    alignas(64) int32_t data[kStrip * kTile], model[kStrip * kTile];
+    binary_sums(s.data, unit, first, last, 0, data);
+    binary_sums(s.model, unit, first, last, 0, model);
+    const F data_scale = splat(PhaseSums::scale(kLevels, s.n_rows())),
+            model_scale = splat(PhaseSums::scale(kLevels, s.n_chains()));
+    for (int64_t i = 0; i < (last - first) * kTile; i += kLanes) {
+      const I d = load(data + i), m = load(model + i);
+      store(g + i, s.equal() ? mul(to_float(sub(d, m)), data_scale)
+                             : sub(mul(to_float(d), data_scale), mul(to_float(m), model_scale)));
     }
-    const F scale = splat(PhaseSums::scale(kLevels, s.hidden_data.n_chains));
-    for (int i = 0; i < 256; i += kLanes)
-      store(g + i, mul(to_float(add(load(sums[0] + i), shift_left<8>(load(sums[1] + i)))), scale));
     return;
   }
-  int64_t data[256], model[256];
-  wide_phase(s.hidden_data, s.visible_data, unit, block, data);
-  wide_phase(s.hidden_model, s.visible_model, unit, block, model);
   const int64_t one = s.visible_one();
-  for (int i = 0; i < 256; ++i) g[i] = s.difference(data[i], model[i] * one, kLevels * one);
+  for (int64_t b = first; b < last; ++b, g += kTile) {
+    int64_t data[kTile], model[kTile];
+    if (s.real_valued())
+      real_valued_sums(s.data, unit, b, data);
+    else
+      wide_binary_sums(s.data, unit, b, data);
+    wide_binary_sums(s.model, unit, b, model);
+    for (int i = 0; i < kTile; ++i) g[i] = s.difference(data[i], model[i] * one, kLevels * one);
+  }
 }
 
-inline int64_t hidden_sum(const HiddenPlanes& h, int64_t unit) {
-  int64_t low = 0, high = 0;
-  for (int64_t c = 0; c < h.n_chains; ++c) {
-    low += h.plane(unit, 0)[c];
-    high += h.plane(unit, 1)[c];
-  }
-  return low + 256 * high;
+// Visible blocks cut into strips, as even as can be.
+struct Strips {
+  int64_t n_blocks;
+  int64_t count() const { return ceil_div(n_blocks, kStrip); }
+  int64_t first(int64_t strip) const { return n_blocks * strip / count(); }
+};
+
+inline int64_t hidden_sum(const HiddenLevels& hidden, int64_t unit) {
+  int64_t sum = 0;
+  for (int64_t c = 0; c < hidden.n_chains; ++c) sum += hidden.unit(unit)[c];
+  return sum;
 }
 
 inline int64_t visible_sum(const States& states, int64_t unit) {
@@ -228,11 +201,11 @@ inline int64_t visible_sum(const States& states, int64_t unit) {
   return sum;
 }
 
-// Gradients of the biases, from the same planes and states.
+// Gradients of the biases, from the same levels and states.
 inline void bias_gradients(const Worker& me, const PhaseSums& s, const States& data,
                            const States& model, float* visible, float* hidden) {
   me.share(s.n_hidden, [&](int64_t i) {
-    hidden[i] = s.difference(hidden_sum(s.hidden_data, i), hidden_sum(s.hidden_model, i), kLevels);
+    hidden[i] = s.difference(hidden_sum(s.data.hidden, i), hidden_sum(s.model.hidden, i), kLevels);
   });
   const int64_t one = s.visible_one();
   me.share(s.n_visible, [&](int64_t j) {
@@ -241,25 +214,24 @@ inline void bias_gradients(const Worker& me, const PhaseSums& s, const States& d
 }
 
 inline PhaseSums make_phase_sums(int64_t n_hidden, int64_t n_visible, int64_t n_rows,
-                                 int64_t n_chains, bool levels) {
-  const int64_t padded = ceil_div(n_hidden, 4) * 4;
-  return {make_hidden_planes(padded, n_rows),
-          make_hidden_planes(padded, n_chains),
-          make_visible_planes(n_visible, n_rows, levels),
-          make_visible_planes(n_visible, n_chains, false),
-          n_hidden,
-          n_visible};
+                                 int64_t n_chains, bool real_valued) {
+  return {make_phase(n_hidden, n_visible, n_rows, real_valued),
+          make_phase(n_hidden, n_visible, n_chains, false), n_hidden, n_visible};
 }
 
+// After the hidden levels are known.
 inline void fill_visible(const Worker& me, const PhaseSums& s, const States& data,
                          const States& model) {
-  fill_visible_planes(me, data, 1, s.visible_data);
-  fill_visible_planes(me, model, s.fits_int32() ? int8_t{-1} : int8_t{1}, s.visible_model);
+  if (data.levels)
+    fill_planes(me, static_cast<const int32_t*>(data.data), s.data, s.n_hidden, s.n_visible);
+  else
+    fill_index(me, static_cast<const uint64_t*>(data.data), s.data.visible);
+  fill_index(me, static_cast<const uint64_t*>(model.data), s.model.visible);
 }
 
 inline void fill_phases(const Worker& me, const PhaseSums& s, const Phases& phases) {
-  fill_hidden_planes(me, phases.hidden_data, s.n_hidden, s.hidden_data);
-  fill_hidden_planes(me, phases.hidden_model, s.n_hidden, s.hidden_model);
+  fill_hidden(me, phases.hidden_data, s.n_hidden, s.data.hidden);
+  fill_hidden(me, phases.hidden_model, s.n_hidden, s.model.hidden);
   fill_visible(me, s, phases.visible_data, phases.visible_model);
 }
 
@@ -271,21 +243,22 @@ inline PhaseSums make_phase_sums(const Phases& phases, int64_t n_hidden, int64_t
 void connection_gradient(const Gradient& op, int n_threads) {
   scratch_reset();
   const PhaseSums sums = make_phase_sums(op.phases, op.n_hidden, op.n_visible);
-  const int64_t quads = ceil_div(op.n_hidden, 4), blocks = ceil_div(op.n_visible, kBlock);
-  const int64_t work =
-      op.n_hidden * op.n_visible * (sums.hidden_data.n_chains + sums.hidden_model.n_chains);
+  const int64_t quads = ceil_div(op.n_hidden, 4);
+  const Strips strips{ceil_div(op.n_visible, kBlock)};
+  const int64_t work = op.n_hidden * op.n_visible * (sums.n_rows() + sums.n_chains());
   run_team(threads_for(work, n_threads), [&](const Worker& me) {
     fill_phases(me, sums, op.phases);
     bias_gradients(me, sums, op.phases.visible_data, op.phases.visible_model, op.visible_gradient,
                    op.hidden_gradient);
-    me.share(quads * blocks, [&](int64_t task) {
-      const int64_t quad = task / blocks, block = task % blocks;
-      alignas(64) float g[256];
-      phase_tile(sums, 4 * quad, block, g);
+    me.share(quads * strips.count(), [&](int64_t task) {
+      const int64_t quad = task / strips.count(), strip = task % strips.count();
+      const int64_t first = strips.first(strip), last = strips.first(strip + 1);
+      alignas(64) float g[kStrip * kTile];
+      phase_strip(sums, 4 * quad, first, last, g);
       for (int64_t i = 4 * quad; i < 4 * quad + 4 && i < op.n_hidden; ++i)
-        for (int64_t j = block * kBlock; j < (block + 1) * kBlock && j < op.n_visible; ++j) {
+        for (int64_t j = first * kBlock; j < last * kBlock && j < op.n_visible; ++j) {
           const int64_t at = i * op.n_visible + j;
-          const float value = g[(i % 4) * kBlock + j % kBlock];
+          const float value = g[(j / kBlock - first) * kTile + i % 4 * kBlock + j % kBlock];
           op.phase_difference[at] = value;
           if (op.mask != nullptr) op.weight_gradient[at] = op.mask[at] ? value : 0.f;
           if (op.weight != nullptr) op.connection_gradient[at] = mul(op.weight[at], value);

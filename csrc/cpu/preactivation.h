@@ -13,35 +13,45 @@ struct Tile {
   alignas(64) float x[kPanel * kWord];
 };
 
-// Sums of one digit: four units, kVectors vectors of chains. `digits` at the first unit's row of
-// the first block.
+// Adds to out the sums of one digit: four units, kVectors vectors of chains. `digits` at the first
+// unit's row of a block. Sums with states 0/1 are short: at most kShortBlocks blocks.
 template <int kVectors, bool kAnyByte>
-inline void product_rows(const int8_t* digits, const uint8_t* in, int64_t n_quads,
+inline void add_products(const int8_t* digits, const uint8_t* in, int64_t n_quads,
                          int64_t quad_bytes, int32_t* out) {
   I sum[4][kVectors];
+#pragma GCC unroll 4
   for (int r = 0; r < 4; ++r)
+#pragma GCC unroll 4
     for (int v = 0; v < kVectors; ++v) sum[r][v] = splat(0);
-  for (; n_quads > 0; n_quads -= kBlock / 4, digits += kPanel * kBlock) {
-    const int count = n_quads < kBlock / 4 ? static_cast<int>(n_quads) : kBlock / 4;
-    for (int quad = 0; quad < count; ++quad, in += quad_bytes) {
-      I state[kVectors];
+  int at = 0;  // of the quad in its block
+  for (int64_t quad = 0; quad < n_quads; ++quad, in += quad_bytes) {
+    I state[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v)
+      state[v] = load(reinterpret_cast<const int32_t*>(in) + v * kLanes);
+#pragma GCC unroll 4
+    for (int r = 0; r < 4; ++r) {
+      int32_t four;
+      memcpy(&four, digits + r * kBlock + at, 4);
+      const I weight = splat(four);
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v)
-        state[v] = load(reinterpret_cast<const int32_t*>(in) + v * kLanes);
-#pragma GCC unroll 4
-      for (int r = 0; r < 4; ++r) {
-        int32_t four;
-        memcpy(&four, digits + r * kBlock + 4 * quad, 4);
-        const I weight = splat(four);
-#pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v)
-          sum[r][v] =
-              kAnyByte ? dot4_wide(sum[r][v], state[v], weight) : dot4(sum[r][v], state[v], weight);
-      }
+        sum[r][v] =
+            kAnyByte ? dot4(sum[r][v], state[v], weight) : dot4_short(sum[r][v], state[v], weight);
+    }
+    at += 4;
+    if (at == kBlock) {
+      at = 0;
+      digits += kPanel * kBlock;
     }
   }
+#pragma GCC unroll 4
   for (int r = 0; r < 4; ++r)
-    for (int v = 0; v < kVectors; ++v) store(out + r * kWord + v * kLanes, sum[r][v]);
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      int32_t* to = out + r * kWord + v * kLanes;
+      store(to, kAnyByte ? add(load(to), sum[r][v]) : widen(load(to), sum[r][v]));
+    }
 }
 
 // Sums of one digit over 4 n_quads inputs, from a block's first on, for a whole tile,
@@ -50,18 +60,25 @@ template <bool kAnyByte>
 inline void product_tile(const int8_t* digits, const uint8_t* in, int64_t n_quads, int width,
                          int n_units, int32_t* out) {
   constexpr int kWide = kWideVectors * kLanes, kNarrow = kLaneGroup / kLanes;
-  for (int r = 0; r < n_units; r += 4)
-    for (int l = 0; l < width;) {
-      const int8_t* row = digits + r * kBlock;
-      int32_t* sums = out + r * kWord + l;
-      if (width - l >= kWide) {
-        product_rows<kWideVectors, kAnyByte>(row, in + 4 * l, n_quads, 4 * width, sums);
-        l += kWide;
-      } else {
-        product_rows<kNarrow, kAnyByte>(row, in + 4 * l, n_quads, 4 * width, sums);
-        l += kLaneGroup;
+  constexpr int64_t kQuads = int64_t{kShortBlocks} * (kBlock / 4);
+  memset(out, 0, sizeof(int32_t) * kPanel * kWord);
+  for (int64_t first = 0; first < n_quads; first += kQuads) {
+    const int64_t count = n_quads - first < kQuads ? n_quads - first : kQuads;
+    const int8_t* block = digits + first / (kBlock / 4) * (kPanel * kBlock);
+    for (int r = 0; r < n_units; r += 4)
+      for (int l = 0; l < width;) {
+        const int8_t* row = block + r * kBlock;
+        const uint8_t* states = in + 4 * (first * width + l);
+        int32_t* sums = out + r * kWord + l;
+        if (width - l >= kWide) {
+          add_products<kWideVectors, kAnyByte>(row, states, count, 4 * width, sums);
+          l += kWide;
+        } else {
+          add_products<kNarrow, kAnyByte>(row, states, count, 4 * width, sums);
+          l += kLaneGroup;
+        }
       }
-    }
+  }
 }
 
 // x = step place_0 + ... with places in float32, highest first, one fma each.

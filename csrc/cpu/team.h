@@ -1,14 +1,26 @@
 // The threads that share one op: contiguous shares of loops, and a barrier that soon sleeps, so
 // that a thread which lost its core to another program is not waited for on a full core.
 #pragma once
-#include <omp.h>
-
 #include <cstdint>
 
-#include "cpu/barrier.h"
-#include "cpu/thread_sanitizer.h"
-
 namespace ncg {
+
+struct Barrier {
+  int32_t n_arrived, round, n_workers;
+};
+
+// Returns once all workers have called it for this round.
+void barrier_wait(Barrier* barrier);
+
+// Must not throw.
+using Job = void (*)(const void* body, Barrier* barrier, int id);
+
+// Runs job at the same time for the ids 0 .. n_workers-1 of a barrier, n_workers <= n_threads, and
+// returns when all have ended. The caller is 0. Helpers that do not start within microseconds,
+// because other programs have their cores, are left out, and after teams that were slower than the
+// caller alone there are none for a while. Several threads may call it at once; not after a fork.
+void run_job(int n_threads, Job job, const void* body);
+
 namespace {
 
 struct Worker {
@@ -17,7 +29,7 @@ struct Worker {
 
   // All workers arrive before any goes on.
   void meet() const {
-    if (n_workers > 1) barrier_wait(barrier, n_workers);
+    if (n_workers > 1) barrier_wait(barrier);
   }
 
   // use(i) for this worker's share of 0 .. n-1, then a barrier.
@@ -28,25 +40,21 @@ struct Worker {
   }
 };
 
-// Runs body(worker) on each of n_threads threads, or as many as the system gives.
-// ThreadSanitizer watches the body, not the fork and the join.
+// Runs body(worker) on each of n_threads threads, or as many as can start at once.
 template <class Body>
-NCG_FAST_NOT_WATCHED inline void run_team(int n_threads, Body body) {
+inline void run_team(int n_threads, const Body& body) {
   if (n_threads <= 1) return body(Worker{nullptr, 0, 1});
-  Barrier barrier{};
-  char fork, join;  // named for the sanitizer alone
-  sent(&fork);
-#pragma omp parallel num_threads(n_threads)
-  {
-    received(&fork);
-    body(Worker{&barrier, omp_get_thread_num(), omp_get_num_threads()});
-    sent(&join);
-  }
-  received(&join);
+  run_job(
+      n_threads,
+      [](const void* given, Barrier* barrier, int id) {
+        (*static_cast<const Body*>(given))(Worker{barrier, id, barrier->n_workers});
+      },
+      &body);
 }
 
-// Threads for a job of so many multiply-adds: a team costs about as much as 10^5 of them.
-inline int threads_for(int64_t work, int n_threads) { return work > (1 << 18) ? n_threads : 1; }
+// Threads for a job of so many multiply-adds: a team gains little on fewer than 10^6, some 50
+// microseconds.
+inline int threads_for(int64_t work, int n_threads) { return work > (1 << 20) ? n_threads : 1; }
 
 }  // namespace
 }  // namespace ncg

@@ -35,7 +35,7 @@ UpdateResult train_step(const TrainStep& op, int n_threads) {
     Draw draw{op.seed, 0, op.step, kHiddenStream, nullptr};
     expand(me, op.visible_data, data_in);
     for_each_tile(me, to_hidden, data_in, [&](const Tile& tile) {
-      store_levels(tile, sums.hidden_data);
+      store_levels(tile, sums.data.hidden);
       // CD: the first half step has the same pre-activations.
       if (!persistent) draw_tile(tile, draw, hidden, words);
     });
@@ -52,7 +52,7 @@ UpdateResult train_step(const TrainStep& op, int n_threads) {
     }
     expand_packed(me, visible, p.n_visible, v_in);
     for_each_tile(me, to_hidden, v_in,
-                  [&](const Tile& tile) { store_levels(tile, sums.hidden_model); });
+                  [&](const Tile& tile) { store_levels(tile, sums.model.hidden); });
     fill_visible(me, sums, op.visible_data, model);
     bias_gradients(me, sums, op.visible_data, model, visible_gradient, hidden_gradient);
     update_all(me, p, sums, op.rates, visible_gradient, hidden_gradient, tallies);

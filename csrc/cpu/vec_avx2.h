@@ -19,8 +19,14 @@ inline I first_lanes(int n) {
 }
 inline F load(const float* p) { return _mm256_loadu_ps(p); }
 inline void store(float* p, F a) { _mm256_storeu_ps(p, a); }
-inline F load(const float* p, int n) { return _mm256_maskload_ps(p, first_lanes(n)); }
-inline void store(float* p, F a, int n) { _mm256_maskstore_ps(p, first_lanes(n), a); }
+// Masked stores take many times as long as whole ones on some processors.
+inline F load(const float* p, int n) {
+  return n == kLanes ? load(p) : _mm256_maskload_ps(p, first_lanes(n));
+}
+inline void store(float* p, F a, int n) {
+  if (n == kLanes) return store(p, a);
+  _mm256_maskstore_ps(p, first_lanes(n), a);
+}
 inline I load(const int32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const I*>(p)); }
 inline void store(int32_t* p, I a) { _mm256_storeu_si256(reinterpret_cast<I*>(p), a); }
 inline F splat(float a) { return _mm256_set1_ps(a); }
@@ -40,6 +46,7 @@ inline F to_float(I a) { return _mm256_cvtepi32_ps(a); }
 inline F as_float(I a) { return _mm256_castsi256_ps(a); }
 inline I as_bits(F a) { return _mm256_castps_si256(a); }
 inline I add(I a, I b) { return _mm256_add_epi32(a, b); }
+inline I sub(I a, I b) { return _mm256_sub_epi32(a, b); }
 inline I bit_and(I a, I b) { return _mm256_and_si256(a, b); }
 inline I bit_or(I a, I b) { return _mm256_or_si256(a, b); }
 inline I bit_xor(I a, I b) { return _mm256_xor_si256(a, b); }
@@ -64,9 +71,12 @@ inline I spread(uint32_t lane_bits, int32_t value) {
   return _mm256_and_si256(_mm256_cmpeq_epi32(given, lane), _mm256_set1_epi32(value));
 }
 inline M load_mask(const uint8_t* p, int n) {
-  uint8_t bytes[8] = {};
-  memcpy(bytes, p, static_cast<size_t>(n));
-  const I wide = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes)));
+  uint64_t bytes = 0;
+  if (n == kLanes)
+    memcpy(&bytes, p, 8);
+  else
+    memcpy(&bytes, p, static_cast<size_t>(n));
+  const I wide = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<int64_t>(bytes)));
   return as_float(_mm256_cmpgt_epi32(wide, _mm256_setzero_si256()));
 }
 inline void store_low_bytes(int8_t* p, I a) {
@@ -80,20 +90,39 @@ inline void store_low_bytes(int8_t* p, I a) {
 inline void store_mask(uint8_t* p, M m, int n) {
   int8_t bytes[8];
   store_low_bytes(bytes, _mm256_and_si256(as_bits(m), _mm256_set1_epi32(1)));
-  memcpy(p, bytes, static_cast<size_t>(n));
+  if (n == kLanes)
+    memcpy(p, bytes, 8);
+  else
+    memcpy(p, bytes, static_cast<size_t>(n));
 }
 
-// Pairs of u8 x s8 are added in int16 with saturation, so dot4 needs |u s| <= 16383; dot4_wide
-// splits u in two.
+// Pairs of u8 x s8 are added in int16 with saturation: u is split in two, so that none saturates.
 inline I dot4(I sum, I unsigned_bytes, I signed_bytes) {
-  const I pairs = _mm256_maddubs_epi16(unsigned_bytes, signed_bytes);
-  return add(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
-}
-inline I dot4_wide(I sum, I unsigned_bytes, I signed_bytes) {
   const I low = bit_and(unsigned_bytes, _mm256_set1_epi8(127));
   const I high = bit_and(_mm256_srli_epi16(unsigned_bytes, 7), _mm256_set1_epi8(1));
-  const I pairs = _mm256_maddubs_epi16(high, signed_bytes);
-  return add(dot4(sum, low, signed_bytes), _mm256_madd_epi16(pairs, _mm256_set1_epi16(128)));
+  const I low_pairs = _mm256_maddubs_epi16(low, signed_bytes),
+          high_pairs = _mm256_maddubs_epi16(high, signed_bytes);
+  return add(add(sum, _mm256_madd_epi16(low_pairs, _mm256_set1_epi16(1))),
+             _mm256_madd_epi16(high_pairs, _mm256_set1_epi16(128)));
+}
+constexpr int kShortBlocks = 7;  // see vec_base.h; maddubs adds two products, which fit
+inline I dot4_short(I sum, I states, I digits) {
+  return _mm256_add_epi16(sum, _mm256_maddubs_epi16(states, digits));
+}
+inline I widen(I sum, I short_sum) {
+  return add(sum, _mm256_madd_epi16(short_sum, _mm256_set1_epi16(1)));
+}
+
+constexpr int kLookupBits = 3, kTableEntries = 8;
+inline void store_table(int32_t* table, const int32_t* addends) {
+  const I bit0 = _mm256_set_epi32(-1, 0, -1, 0, -1, 0, -1, 0),
+          bit1 = _mm256_set_epi32(-1, -1, 0, 0, -1, -1, 0, 0),
+          bit2 = _mm256_set_epi32(-1, -1, -1, -1, 0, 0, 0, 0);
+  const I low = add(bit_and(splat(addends[0]), bit0), bit_and(splat(addends[1]), bit1));
+  store(table, add(low, bit_and(splat(addends[2]), bit2)));
+}
+inline I lookup(const int32_t* table, I index) {
+  return _mm256_permutevar8x32_epi32(load(table), index);
 }
 
 inline W wide(uint64_t a) { return _mm256_set1_epi64x(static_cast<int64_t>(a)); }

@@ -36,6 +36,7 @@ inline F to_float(I a) { return _mm512_cvtepi32_ps(a); }
 inline F as_float(I a) { return _mm512_castsi512_ps(a); }
 inline I as_bits(F a) { return _mm512_castps_si512(a); }
 inline I add(I a, I b) { return _mm512_add_epi32(a, b); }
+inline I sub(I a, I b) { return _mm512_sub_epi32(a, b); }
 inline I bit_and(I a, I b) { return _mm512_and_si512(a, b); }
 inline I bit_or(I a, I b) { return _mm512_or_si512(a, b); }
 inline I bit_xor(I a, I b) { return _mm512_xor_si512(a, b); }
@@ -71,8 +72,19 @@ inline void store_low_bytes(int8_t* p, I a) {
 inline I dot4(I sum, I unsigned_bytes, I signed_bytes) {
   return _mm512_dpbusd_epi32(sum, unsigned_bytes, signed_bytes);
 }
-inline I dot4_wide(I sum, I unsigned_bytes, I signed_bytes) {
-  return dot4(sum, unsigned_bytes, signed_bytes);
+constexpr int kShortBlocks = 1 << 24;  // short sums are int32 here
+inline I dot4_short(I sum, I states, I digits) { return dot4(sum, states, digits); }
+inline I widen(I sum, I short_sum) { return add(sum, short_sum); }
+
+constexpr int kLookupBits = 5, kTableEntries = 32;
+inline void store_table(int32_t* table, const int32_t* addends) {
+  const I low = add(add(spread(0xAAAA, addends[0]), spread(0xCCCC, addends[1])),
+                    add(spread(0xF0F0, addends[2]), spread(0xFF00, addends[3])));
+  store(table, low);
+  store(table + kLanes, add(low, splat(addends[4])));
+}
+inline I lookup(const int32_t* table, I index) {
+  return _mm512_permutex2var_epi32(load(table), index, load(table + kLanes));
 }
 
 inline W wide(uint64_t a) { return _mm512_set1_epi64(static_cast<int64_t>(a)); }

@@ -57,6 +57,7 @@ inline F to_float(I a) { return __builtin_convertvector(a, F); }
 inline F as_float(I a) { return reinterpret_cast<F>(a); }
 inline I as_bits(F a) { return reinterpret_cast<I>(a); }
 inline I add(I a, I b) { return a + b; }
+inline I sub(I a, I b) { return a - b; }
 inline I bit_and(I a, I b) { return a & b; }
 inline I bit_or(I a, I b) { return a | b; }
 inline I bit_xor(I a, I b) { return a ^ b; }
@@ -94,24 +95,41 @@ inline void store_low_bytes(int8_t* p, I a) {
   for (int i = 0; i < 4; ++i) p[i] = static_cast<int8_t>(a[i]);
 }
 
-// sum + four products of bytes a lane; dot4 only where |u s| <= 16383, dot4_wide for all bytes.
-inline I dot4_wide(I sum, I unsigned_bytes, I signed_bytes) {
-  typedef uint16_t U16 __attribute__((vector_size(16)));
-  typedef int16_t S16 __attribute__((vector_size(16)));
-  const U16 u = reinterpret_cast<U16>(unsigned_bytes);
-  const S16 s = reinterpret_cast<S16>(signed_bytes);
-  const S16 even =
-      reinterpret_cast<S16>(u & 255) * (reinterpret_cast<S16>(reinterpret_cast<U16>(s) << 8) >> 8);
-  const S16 odd = reinterpret_cast<S16>(u >> 8) * (s >> 8);
-  const I e = reinterpret_cast<I>(even), o = reinterpret_cast<I>(odd);
-  typedef uint32_t U __attribute__((vector_size(16)));
-  const I low = (reinterpret_cast<I>(reinterpret_cast<U>(e) << 16) >> 16) +
-                (reinterpret_cast<I>(reinterpret_cast<U>(o) << 16) >> 16);
-  return sum + low + (e >> 16) + (o >> 16);
+typedef int16_t S16 __attribute__((vector_size(16)));
+typedef uint16_t U16 __attribute__((vector_size(16)));
+
+// Products of the even and of the odd bytes; all fit int16.
+inline S16 even_products(I unsigned_bytes, I signed_bytes) {
+  return reinterpret_cast<S16>(reinterpret_cast<U16>(unsigned_bytes) & 255) *
+         (reinterpret_cast<S16>(reinterpret_cast<U16>(signed_bytes) << 8) >> 8);
 }
+inline S16 odd_products(I unsigned_bytes, I signed_bytes) {
+  return reinterpret_cast<S16>(reinterpret_cast<U16>(unsigned_bytes) >> 8) *
+         (reinterpret_cast<S16>(signed_bytes) >> 8);
+}
+
+// sum + the products of 0/1 by signed bytes, two to an int16: -256 to 254 a quad, so that the quads
+// of kShortBlocks blocks, 112, reach no further than -28672.
+constexpr int kShortBlocks = 7;
+inline I dot4_short(I short_sum, I states, I digits) {
+  return reinterpret_cast<I>(reinterpret_cast<S16>(short_sum) + even_products(states, digits) +
+                             odd_products(states, digits));
+}
+// sum + both int16 of a lane
+inline I widen(I sum, I short_sum) {
+  return sum + (shift_left<16>(short_sum) >> 16) + (short_sum >> 16);
+}
+// sum + four products of any bytes a lane
 inline I dot4(I sum, I unsigned_bytes, I signed_bytes) {
-  return dot4_wide(sum, unsigned_bytes, signed_bytes);
+  const I even = reinterpret_cast<I>(even_products(unsigned_bytes, signed_bytes));
+  return widen(widen(sum, even), reinterpret_cast<I>(odd_products(unsigned_bytes, signed_bytes)));
 }
+
+// The table of all sums of kLookupBits addends, and its entry for the low kLookupBits bits of each
+// lane of an index.
+constexpr int kLookupBits = 1, kTableEntries = 4;
+inline void store_table(int32_t* table, const int32_t* addends) { store(table, splat(*addends)); }
+inline I lookup(const int32_t* table, I index) { return load(table) & -(index & 1); }
 
 inline W wide(uint64_t a) { return W{a, a}; }
 inline W wide_index(uint64_t base) { return W{base, base + 1}; }

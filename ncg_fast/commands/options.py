@@ -11,7 +11,7 @@ from ncg_fast import files
 from ncg_fast.checks import MAX_CHAINS, MAX_FLOAT32, MAX_SEED, MAX_SWEEPS, MAX_UNITS
 from ncg_fast.run_folder import Config
 
-_MAX_THREADS = 1024  # OpenMP takes the process down where it cannot start them
+_MAX_THREADS = 1024  # torch's OpenMP ends the process where it cannot start them
 _COUNT = 1, MAX_SWEEPS
 _RATE = 0, MAX_FLOAT32
 _SHARE = 0, 1
