@@ -1,5 +1,7 @@
 #include "cpu/barrier.h"
 
+#include <time.h>
+
 #include <climits>
 
 #ifdef __linux__
@@ -14,6 +16,17 @@ namespace ncg {
 namespace {
 
 constexpr int kSpins = 1000;  // some 10 microseconds: a longer wait is another program's turn
+
+// A team that lost time t against its caller alone is not formed again for 16 t: a seventeenth of
+// the time is lost at most, however busy the machine.
+constexpr int64_t kPause = 16;
+int64_t alone_until = 0;
+
+int64_t nanoseconds(clockid_t clock) {
+  timespec time;
+  clock_gettime(clock, &time);
+  return int64_t{time.tv_sec} * 1000000000 + time.tv_nsec;
+}
 
 void pause_briefly() {
 #if defined(__x86_64__)
@@ -56,6 +69,18 @@ void barrier_wait(Barrier* barrier, int n_workers) {
   }
   while (__atomic_load_n(&barrier->round, __ATOMIC_ACQUIRE) == round)
     sleep_while(&barrier->round, round);
+}
+
+int64_t clock_time() { return nanoseconds(CLOCK_MONOTONIC); }
+int64_t core_time() { return nanoseconds(CLOCK_THREAD_CPUTIME_ID); }
+
+bool teams_pay() { return clock_time() >= __atomic_load_n(&alone_until, __ATOMIC_RELAXED); }
+
+void team_ended(int64_t start, int64_t worked, int n_workers) {
+  // Alone the caller would have worked as long as all workers together, for which its own share
+  // stands; what it did not work it waited, or another program had its core.
+  const int64_t end = clock_time(), lost = end - start - n_workers * worked;
+  if (lost > 0) __atomic_store_n(&alone_until, end + kPause * lost, __ATOMIC_RELAXED);
 }
 
 }  // namespace ncg

@@ -27,17 +27,32 @@ struct Worker {
   }
 };
 
-// Runs body(worker) on each of n_threads threads, or as many as the system gives.
+// Runs body(worker) on each of n_threads threads, or as many as the system gives; on one where
+// other programs have the cores. The threads are those of torch's OpenMP: others of our own would
+// wait for a core on which torch's thread spins.
 template <class Body>
 inline void run_team(int n_threads, Body body) {
-  if (n_threads <= 1) return body(Worker{nullptr, 0, 1});
+  if (n_threads <= 1 || !teams_pay()) return body(Worker{nullptr, 0, 1});
   Barrier barrier{};
+  int64_t worked = 0;  // by the caller
+  int n_workers = 1;
+  const int64_t start = clock_time();
 #pragma omp parallel num_threads(n_threads)
-  body(Worker{&barrier, omp_get_thread_num(), omp_get_num_threads()});
+  {
+    const Worker me{&barrier, omp_get_thread_num(), omp_get_num_threads()};
+    const int64_t before = core_time();
+    body(me);
+    if (me.id == 0) {
+      worked = core_time() - before;
+      n_workers = me.n_workers;
+    }
+  }
+  team_ended(start, worked, n_workers);
 }
 
-// Threads for a job of so many multiply-adds: a team costs about as much as 10^5 of them.
-inline int threads_for(int64_t work, int n_threads) { return work > (1 << 18) ? n_threads : 1; }
+// Threads for a job of so many multiply-adds: a team gains little on fewer than 10^6, some 50
+// microseconds.
+inline int threads_for(int64_t work, int n_threads) { return work > (1 << 20) ? n_threads : 1; }
 
 }  // namespace
 }  // namespace ncg
