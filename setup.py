@@ -17,7 +17,7 @@ IS_X86 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
 
 # No -ffast-math, no contraction: every instruction set must return the same bits.
 # Coalescing of variables makes GCC 12 spill the sums of the inner loops: a quarter slower.
-FLAGS = "-std=c++17 -O3 -g0 -fvisibility=hidden -pthread -Icsrc -ffp-contract=off"
+FLAGS = "-std=c++17 -O3 -g0 -fvisibility=hidden -fopenmp -Icsrc -ffp-contract=off"
 FLAGS += " -fno-tree-coalesce-vars"
 
 # Set by .ci/sanitize. Python's own flags have -fwrapv, under which no signed overflow is reported.
@@ -29,8 +29,8 @@ FLAGS += f" -fsanitize={CHECK} -fno-sanitize-recover=all -fno-wrapv -O2 -g1 -w" 
 CPU_FLAGS = {
     "csrc/bindings_cpu.cpp": f"-I{shlex.quote(pybind11.get_include())}",
     "csrc/cpu/dispatch.cpp": "-DNCG_FAST_X86=1" if IS_X86 else "",
+    "csrc/cpu/barrier.cpp": "",
     "csrc/cpu/scratch.cpp": "",
-    "csrc/cpu/team.cpp": "",
     "csrc/cpu/base.cpp": "",
 }
 if IS_X86:

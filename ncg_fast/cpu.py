@@ -31,7 +31,7 @@ _PROCESS = os.getpid()
 
 
 def _threads() -> int:
-    """Torch's threads; one in a forked child, where the helper threads are missing."""
+    """Torch's threads; one in a forked child, where the threads of OpenMP are missing."""
     return torch.get_num_threads() if os.getpid() == _PROCESS else 1
 
 

@@ -70,12 +70,17 @@ inline void update_block(const Parameters& p, const float* g, int64_t stride,
                     unlabelled = left - p.n_labels;
       const int n = static_cast<int>(left < 0 ? 0 : left < kLanes ? left : kLanes);
       const int learned = static_cast<int>(unlabelled < 0 ? 0 : unlabelled < n ? unlabelled : n);
+      // The processor does not foresee the next block's rows, which lie far apart.
+      const int64_t ahead = left > kBlock ? kBlock : 0;
       I q[4];
       for (int r = 0; r < 4; ++r) {
         q[r] = splat(0);
-        if (unit + r < p.n_hidden && n > 0)
-          q[r] = update_lanes(p, rates, (unit + r) * p.n_visible + column, n, learned,
-                              load(g + r * kBlock + u), tally);
+        if (unit + r >= p.n_hidden || n == 0) continue;
+        const int64_t at = (unit + r) * p.n_visible + column;
+        __builtin_prefetch(p.weight + at + ahead, 1);
+        __builtin_prefetch(p.mask + at + ahead, 1);
+        if (p.strength != nullptr) __builtin_prefetch(p.strength + at + ahead, 1);
+        q[r] = update_lanes(p, rates, at, n, learned, load(g + r * kBlock + u), tally);
       }
       digits.put(quad, u, q);
     }

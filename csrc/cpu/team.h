@@ -1,26 +1,14 @@
 // The threads that share one op: contiguous shares of loops, and a barrier that soon sleeps, so
 // that a thread which lost its core to another program is not waited for on a full core.
 #pragma once
+#include <omp.h>
+
 #include <cstdint>
 
+#include "cpu/barrier.h"
+#include "cpu/thread_sanitizer.h"
+
 namespace ncg {
-
-struct Barrier {
-  int32_t n_arrived, round, n_workers;
-};
-
-// Returns once all workers have called it for this round.
-void barrier_wait(Barrier* barrier);
-
-// Must not throw.
-using Job = void (*)(const void* body, Barrier* barrier, int id);
-
-// Runs job at the same time for the ids 0 .. n_workers-1 of a barrier, n_workers <= n_threads, and
-// returns when all have ended. The caller is 0. Helpers that do not start within microseconds,
-// because other programs have their cores, are left out, and after teams that were slower than the
-// caller alone there are none for a while. Several threads may call it at once; not after a fork.
-void run_job(int n_threads, Job job, const void* body);
-
 namespace {
 
 struct Worker {
@@ -29,7 +17,7 @@ struct Worker {
 
   // All workers arrive before any goes on.
   void meet() const {
-    if (n_workers > 1) barrier_wait(barrier);
+    if (n_workers > 1) barrier_wait(barrier, n_workers);
   }
 
   // use(i) for this worker's share of 0 .. n-1, then a barrier.
@@ -40,16 +28,33 @@ struct Worker {
   }
 };
 
-// Runs body(worker) on each of n_threads threads, or as many as can start at once.
+// Runs body(worker) on each of n_threads threads, or as many as the system gives; on one where
+// other programs have the cores. The threads are those of torch's OpenMP: others of our own would
+// wait for a core on which torch's thread spins. ThreadSanitizer watches the body, not the fork and
+// the join.
 template <class Body>
-inline void run_team(int n_threads, const Body& body) {
-  if (n_threads <= 1) return body(Worker{nullptr, 0, 1});
-  run_job(
-      n_threads,
-      [](const void* given, Barrier* barrier, int id) {
-        (*static_cast<const Body*>(given))(Worker{barrier, id, barrier->n_workers});
-      },
-      &body);
+NCG_FAST_NOT_WATCHED inline void run_team(int n_threads, Body body) {
+  if (n_threads <= 1 || !teams_pay()) return body(Worker{nullptr, 0, 1});
+  Barrier barrier{};
+  int64_t worked = 0;  // by the caller
+  int n_workers = 1;
+  char fork, join;  // named for the sanitizer alone
+  const int64_t start = clock_time();
+  sent(&fork);
+#pragma omp parallel num_threads(n_threads)
+  {
+    received(&fork);
+    const Worker me{&barrier, omp_get_thread_num(), omp_get_num_threads()};
+    const int64_t before = core_time();
+    body(me);
+    if (me.id == 0) {
+      worked = core_time() - before;
+      n_workers = me.n_workers;
+    }
+    sent(&join);
+  }
+  received(&join);
+  team_ended(start, worked, n_workers);
 }
 
 // Threads for a job of so many multiply-adds: a team gains little on fewer than 10^6, some 50
