@@ -149,14 +149,19 @@ void ncg_update(const Tensor& weight, const Tensor& strength, const Tensor& mask
          found);
 }
 
-void train_step(const Tensor& weight, const Tensor& strength, const Tensor& mask, const Tensor& b,
-                const Tensor& c, const Tensor& to_hidden, const Tensor& to_visible,
-                const Tensor& weight_velocity, const Tensor& visible_velocity,
-                const Tensor& hidden_velocity, const Tensor& visible_data, const Tensor& kept,
-                int64_t n_rows, int64_t n, int64_t n_steps, int64_t e, int64_t n_labels, float lr,
-                float lr_strength, float momentum, float weight_decay, int64_t seed, int64_t step,
-                const Tensor& out, int64_t n_threads) {
-  const Call call{"train_step_"};
+constexpr char kTrainStep[] = "train_step_", kTrainSteps[] = "train_steps_";
+
+// n_batches of n_rows each, one step after the other, until max |W| leaves [least, most].
+template <const char* kOp>
+void train_steps(const Tensor& weight, const Tensor& strength, const Tensor& mask, const Tensor& b,
+                 const Tensor& c, const Tensor& to_hidden, const Tensor& to_visible,
+                 const Tensor& weight_velocity, const Tensor& visible_velocity,
+                 const Tensor& hidden_velocity, const Tensor& visible_data, const Tensor& kept,
+                 int64_t n_rows, int64_t n, int64_t n_steps, int64_t e, int64_t n_labels, float lr,
+                 float lr_strength, float momentum, float weight_decay, int64_t seed, int64_t step,
+                 double least, double most, int64_t n_batches, const Tensor& out,
+                 int64_t n_threads) {
+  const Call call{kOp};
   const Parameters p = parameters(call,
                                   {weight, strength, mask, b, c, to_hidden, to_visible,
                                    weight_velocity, visible_velocity, hidden_velocity},
@@ -164,20 +169,29 @@ void train_step(const Tensor& weight, const Tensor& strength, const Tensor& mask
   const int64_t rows = call.integer("n_rows", n_rows, 1, kMaxChains);
   // CD starts at the rows: as many chains.
   const int64_t n_chains = call.integer("n_chains", n, kept ? 1 : rows, kept ? kMaxChains : rows);
-  const States data = states(call, {"visible_data", visible_data}, p.n_visible, rows);
+  call.integer("n_batches", n_batches, 1, kMaxInt);
+  States data = first_batch(call, {"visible_data", visible_data}, p.n_visible, rows, n_batches);
   uint64_t* start = kept ? packed_out(call, {"chains", kept}, p.n_visible, n_chains) : nullptr;
+  const int64_t sweeps = steps(call, n_steps);
   const Draw first = draw(call, seed, 0, step);
-  double* found = result(call, out);
-  report(table().train_step({p,
-                             data,
-                             start,
-                             n_chains,
-                             steps(call, n_steps),
-                             {lr, lr_strength, momentum, weight_decay},
-                             first.seed,
-                             first.step},
-                            threads(call, n_threads)),
-         found);
+  const int n_workers = threads(call, n_threads);
+  double* found = result(call, out, 4);
+
+  const int64_t bytes = visible_data.count / n_batches * (data.levels ? 4 : 8);
+  UpdateResult sum{};
+  int64_t done = 0;
+  while (done < n_batches) {
+    const Rates rates{lr, lr_strength, momentum, weight_decay};
+    const int64_t sweep = first.step + done * sweeps;
+    const UpdateResult one =
+        table().train_step({p, data, start, n_chains, sweeps, rates, first.seed, sweep}, n_workers);
+    ++done;
+    data.data = static_cast<const char*>(data.data) + bytes;
+    sum = {one.max_abs, sum.switched_on + one.switched_on, sum.switched_off + one.switched_off};
+    if (!(one.max_abs >= least && one.max_abs <= most)) break;
+  }
+  report(sum, found);
+  found[3] = static_cast<double>(done);
 }
 
 void free_energy(const Tensor& visible, const Tensor& to_hidden, const Tensor& visible_bias,
@@ -246,7 +260,8 @@ void define(py::module_& m) {
   m.def("gibbs_steps", &gibbs_steps, release);
   m.def("connection_gradient", &connection_gradient, release);
   m.def("ncg_update_", &ncg_update, release);
-  m.def("train_step_", &train_step, release);
+  m.def("train_step_", &train_steps<kTrainStep>, release);
+  m.def("train_steps_", &train_steps<kTrainSteps>, release);
   m.def("free_energy", &free_energy, release);
   m.def("anneal", &anneal, release);
 }

@@ -40,11 +40,17 @@ inline const uint64_t* packed(const Call& call, Named states, int64_t n_units, i
 inline uint64_t* packed_out(const Call& call, Named states, int64_t n_units, int64_t n_chains) {
   return call.write<uint64_t>(states.name, states.tensor, product({n_units, words(n_chains)}));
 }
+// The first of several batches of packed states, or levels, one after the other.
+inline States first_batch(const Call& call, Named s, int64_t n_units, int64_t n_chains,
+                          int64_t n_batches) {
+  const bool levels = is_levels(s.tensor);
+  const int64_t count = product({n_batches, n_units, levels ? n_chains : words(n_chains)});
+  if (levels) return {call.read<int32_t>(s.name, s.tensor, count), n_units, n_chains, true};
+  return {call.read<uint64_t>(s.name, s.tensor, count), n_units, n_chains, false};
+}
 // Packed states, or levels.
 inline States states(const Call& call, Named s, int64_t n_units, int64_t n_chains) {
-  if (!is_levels(s.tensor)) return {packed(call, s, n_units, n_chains), n_units, n_chains, false};
-  const int64_t count = product({n_units, n_chains});
-  return {call.read<int32_t>(s.name, s.tensor, count), n_units, n_chains, true};
+  return first_batch(call, s, n_units, n_chains, 1);
 }
 inline int64_t inputs(const Call& call, Named s) {
   return call.size(s.name, s.tensor, is_levels(s.tensor) ? 1 : 0, 2, kMaxUnits);
@@ -111,8 +117,8 @@ inline Parameters parameters(const Call& call, const Written& w, int64_t e, int6
           n,
           exponent(call, e)};
 }
-inline double* result(const Call& call, const Tensor& out) {
-  return call.write<double>("result", out, 3);
+inline double* result(const Call& call, const Tensor& out, int64_t count = 3) {
+  return call.write<double>("result", out, count);
 }
 inline void report(const UpdateResult& found, double* result) {
   result[0] = static_cast<double>(found.max_abs);

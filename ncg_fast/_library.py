@@ -20,7 +20,7 @@ _MUTABLE = (
 )
 _PHASES = "Tensor hidden_data, Tensor visible_data, Tensor hidden_model, Tensor visible_model"
 _RATES = "float lr, float lr_strength, float momentum, float weight_decay"
-N_MUTABLE = 10  # the leading arguments of ncg_update_ and train_step_ that are written
+N_MUTABLE = 10  # the leading arguments of updates that are written
 
 SCHEMAS = {
     "pack_states": "(Tensor states) -> Tensor",
@@ -44,6 +44,9 @@ SCHEMAS = {
     "train_step_": f"({_MUTABLE}, Tensor visible_data, Tensor(k!)? chains, int n_rows, "
     f"int n_chains, int n_steps, int weight_exponent, int n_labels, {_RATES}, int seed, int step) "
     "-> Tensor",
+    "train_steps_": f"({_MUTABLE}, Tensor visible_data, Tensor(k!)? chains, int n_rows, "
+    f"int n_chains, int n_steps, int weight_exponent, int n_labels, {_RATES}, int seed, int step, "
+    "float least, float most) -> Tensor",
     "free_energy": "(Tensor visible, Tensor to_hidden, Tensor visible_bias, Tensor hidden_bias, "
     "int weight_exponent, int n_chains) -> Tensor",
     "anneal": f"(Tensor visible, {_MODEL}, Tensor base_bias, Tensor betas, int weight_exponent, "
@@ -123,6 +126,7 @@ FAKES: dict[str, Callable[..., Any]] = {
     "connection_gradient": _fake_gradient,
     "ncg_update_": _fake_update,
     "train_step_": _fake_update,
+    "train_steps_": lambda weight, *_: weight.new_empty(4, dtype=torch.float64),
     "free_energy": lambda v, t, b, c, e, n: b.new_empty(n, dtype=torch.float64),
     "anneal": _fake_anneal,
 }
@@ -131,7 +135,7 @@ FAKES: dict[str, Callable[..., Any]] = {
 def _implementation(name: str) -> Callable[..., Any]:
     """The kernel torch calls; where arguments are written it also moves their version counters."""
     writes = name.endswith("_")
-    chains_argument = N_MUTABLE + 1 if name == "train_step_" else None
+    chains_argument = N_MUTABLE + 1 if name.startswith("train_") else None
 
     def run(*args: Any) -> Any:
         result = getattr(backends.select("cpu"), name)(*args)

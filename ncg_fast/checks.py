@@ -66,7 +66,8 @@ def axes(op: str, name: str, value: Any, names: tuple[str, ...]) -> tuple[int, .
     """A tensor with as many axes as there are names; its shape."""
     dense(op, name, value)
     words = f"({', '.join(names)}{',' if len(names) == 1 else ''})"
-    rule = f"{name} must have {('one axis', 'two axes')[len(names) - 1]} {words}"
+    count = ("one axis", "two axes", "three axes")[len(names) - 1]
+    rule = f"{name} must have {count} {words}"
     require(value.dim() == len(names), op, rule, tuple(value.shape), "Reshape it.")
     return tuple(value.shape)
 

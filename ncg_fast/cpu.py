@@ -10,6 +10,7 @@ Threads are torch's.
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -28,6 +29,7 @@ if _wanted := os.environ.get("NCG_FAST_ISA"):
 
 
 _PROCESS = os.getpid()
+_VISIBLE_DATA = 9  # of the arguments of train_steps_ after weight
 
 
 def _threads() -> int:
@@ -158,8 +160,15 @@ def ncg_update_(weight: Tensor, *others: Any) -> Tensor:
 
 
 def train_step_(weight: Tensor, *others: Any) -> Tensor:
-    found = weight.new_empty(3, dtype=torch.float64)
-    _cpu.train_step_(weight, *others, found, _threads())
+    found = weight.new_empty(4, dtype=torch.float64)
+    _cpu.train_step_(weight, *others, 0.0, math.inf, 1, found, _threads())
+    return found[:3]
+
+
+def train_steps_(weight: Tensor, *others: Any) -> Tensor:
+    found = weight.new_empty(4, dtype=torch.float64)
+    n_batches = _axis(others[_VISIBLE_DATA], 0)
+    _cpu.train_steps_(weight, *others, n_batches, found, _threads())
     return found
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ncg_fast import checks, connectivity, op_checks, ops, states
 from ncg_fast.digits import TRAINING_DIGITS
-from ncg_fast.numerics import to_levels
+from ncg_fast.numerics import exponent_range, to_levels
 
 if TYPE_CHECKING:
     from ncg_fast.rbm import RBM
@@ -221,9 +221,9 @@ def train_step_(
     checks.finite(op, connection_strength=rbm.connection_strength)
     names = "lr", "lr_strength", "momentum", "weight_decay"
     options: dict[str, Any] = dict(zip(names, rates, strict=True))
-    return train_rows_(
+    return train_batches_(
         rbm,
-        rows,
+        rows.unsqueeze(0),
         n_rows,
         n_steps,
         velocities=velocities,
@@ -243,9 +243,9 @@ def check_trainable(op: str, rbm: RBM) -> None:
         checks.require(trainable, op, rule, "requires_grad=False", remedy)
 
 
-def train_rows_(
+def train_batches_(
     rbm: RBM,
-    rows: Tensor,
+    batches: Tensor,
     n_rows: int,
     n_steps: int,
     *,
@@ -254,31 +254,36 @@ def train_rows_(
     checked: bool = True,
     **options: Any,
 ) -> tuple[int, int]:
-    """``train_step_`` for rows already encoded; options are chains, n_chains and the rates.
+    """``ops.train_steps_`` for encoded batches of n_rows; options are chains, n_chains, the rates.
 
-    checked=False is for steps that follow a checked one with the same tensors and options: the
+    checked=False is for batches that follow checked ones with the same tensors and options: the
     checks take several times as long as the step of a small machine.
     """
-    digits, exponent = rbm._digits.get(rbm, TRAINING_DIGITS)
     strength = rbm.connection_strength
     learned = strength is not None and strength.requires_grad and not static
-    parameters = ops.Parameters(
-        rbm.weight.detach(),
-        strength.detach() if learned and strength is not None else None,
-        rbm.mask,
-        rbm.visible_bias.detach(),
-        rbm.hidden_bias.detach(),
-        *digits,
-        *(velocities or (None, None, None)),
-    )
-    options |= {"n_rows": n_rows, "n_steps": n_steps, "weight_exponent": exponent}
-    options |= {"n_labels": rbm.n_labels, **rbm._draw()}
-    if checked:
-        result = ops.train_step_(parameters, rows, **options)
-    else:
-        options["n_chains"] = options["n_chains"] or n_rows
-        result = torch.ops.ncg_fast.train_step_(*parameters, rows, **options)
-    rbm._gibbs_step += n_steps
-    max_abs, on, off = result.tolist()
-    rbm._digits.adopt(rbm, digits, exponent, max_abs)
-    return int(on), int(off)
+    n_done = n_on = n_off = 0
+    while n_done < len(batches):
+        digits, exponent = rbm._digits.get(rbm, TRAINING_DIGITS)
+        parameters = ops.Parameters(
+            rbm.weight.detach(),
+            strength.detach() if learned and strength is not None else None,
+            rbm.mask,
+            rbm.visible_bias.detach(),
+            rbm.hidden_bias.detach(),
+            *digits,
+            *(velocities or (None, None, None)),
+        )
+        least, most = exponent_range(exponent)
+        given = {**options, "n_rows": n_rows, "n_steps": n_steps, "weight_exponent": exponent}
+        given |= {"n_labels": rbm.n_labels, **rbm._draw(), "least": least, "most": most}
+        left = batches[n_done:]
+        if checked:
+            result = ops.train_steps_(parameters, left, **given)
+        else:
+            given["n_chains"] = given["n_chains"] or n_rows
+            result = torch.ops.ncg_fast.train_steps_(*parameters, left, **given)
+        max_abs, on, off, done = result.tolist()
+        rbm._gibbs_step += n_steps * int(done)
+        rbm._digits.adopt(rbm, digits, exponent, max_abs)
+        n_done, n_on, n_off = n_done + int(done), n_on + int(on), n_off + int(off)
+    return n_on, n_off

@@ -150,6 +150,11 @@ def next_exponent(exponent: int | None, max_abs: float) -> int:
     return min(max(power + (fraction > 7 / 8), MIN_EXPONENT), MAX_EXPONENT)
 
 
+def exponent_range(exponent: int) -> tuple[float, float]:
+    """The least and the largest max |W| > 0 for which ``next_exponent`` keeps the exponent."""
+    return math.nextafter(2.0 ** (exponent - 3), math.inf), 127 / 128 * 2.0**exponent
+
+
 def digit_step(weight_exponent: int, n_digits: int) -> float:
     """The value of one unit of the lowest digit."""
     return 2.0 ** (weight_exponent + 1 - 8 * n_digits)

@@ -33,6 +33,7 @@ from ncg_fast.update_ops import (
     connection_gradient,
     ncg_update_,
     train_step_,
+    train_steps_,
 )
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "sample_hidden",
     "sample_visible",
     "train_step_",
+    "train_steps_",
     "unpack_states",
     "visible_mean",
 ]

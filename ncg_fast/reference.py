@@ -12,6 +12,7 @@ The formats of states, levels and digits are those of ``ops.py``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -338,6 +339,25 @@ def train_step_(
     velocities = weight_velocity, visible_velocity, hidden_velocity
     rates = lr, lr_strength, momentum, weight_decay
     return ncg_update_(*parameters, *velocities, *states, weight_exponent, n_labels, *rates)
+
+
+def train_steps_(*arguments: Any) -> Tensor:
+    """Batches of n_rows, one ``train_step_`` each, until max |W| leaves [least, most].
+
+    Arguments as in ``train_step_``, visible_data with a first axis of batches; then least, most.
+    """
+    parameters, batches = arguments[:10], arguments[10]
+    chains_and_counts, options = arguments[11:15], arguments[15:-3]
+    (step, least, most), n_steps = arguments[-3:], arguments[14]
+    switched, max_abs, done = torch.zeros(2, dtype=torch.float64), 0.0, 0
+    for batch in batches:
+        given = *parameters, batch, *chains_and_counts, *options, step + done * n_steps
+        found = train_step_(*given)
+        done += 1
+        max_abs, switched = float(found[0]), switched + found[1:]
+        if not least <= max_abs <= most:
+            break
+    return torch.tensor([max_abs, *switched, done], dtype=torch.float64)
 
 
 # --- float64 sums ---

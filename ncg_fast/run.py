@@ -14,9 +14,10 @@ from torch import Tensor
 from ncg_fast import checkpoint, learning, ops
 from ncg_fast.checkpoint import TrainingState
 from ncg_fast.history import EpochRecord, History, measure
-from ncg_fast.numerics import to_levels
+from ncg_fast.numerics import WORD, to_levels
 from ncg_fast.rbm import RBM
 
+_WORK = 10**8  # multiply-adds of a call, milliseconds: Ctrl-C takes effect after it
 _ORDER_STREAM = 4  # of a seed's numpy streams, the one that orders rows
 _VELOCITIES = "weight_velocity", "visible_velocity", "hidden_velocity"
 
@@ -116,17 +117,19 @@ class TrainingRun:
             self.n_saved = len(self.history)
 
     def batches(self, epoch: int) -> Iterator[tuple[Tensor, int]]:
-        """The mini-batches of an epoch, encoded, and their numbers of rows."""
+        """The mini-batches of an epoch, encoded, those of a call together; and their rows each."""
         n, size = len(self.rows), self.settings["batch_size"]
         order = None
         if self.settings["shuffle"]:
             generator = np.random.default_rng([self.settings["seed"], _ORDER_STREAM, epoch])
             order = torch.from_numpy(generator.permutation(n)).to(self.rows.device)
-        for start in range(0, n, size):
-            part = slice(start, start + size)
-            rows = self.rows[part] if order is None else self.rows[order[part]]
-            binary = rows.dtype == torch.uint8
-            yield ops.pack_states(rows) if binary else to_levels(rows), len(rows)
+        work = self.rbm.mask.numel() * size * (self.settings["n_steps"] + 2)
+        n_whole, n_call = n // size * size, size * max(1, _WORK // work)
+        starts = [*range(0, n_whole, n_call), *range(n_whole, n, size)]
+        for start, end in zip(starts, [*starts[1:], n], strict=True):
+            rows = self.rows[start:end] if order is None else self.rows[order[start:end]]
+            n_rows = min(size, len(rows))
+            yield _encode(rows, n_rows), n_rows
 
     def _velocities(self) -> tuple[Tensor, Tensor, Tensor] | None:
         if not self.settings["momentum"]:
@@ -142,15 +145,23 @@ class TrainingRun:
         options |= {"velocities": self._velocities(), "chains": self.tensors.get("chains")}
         n_on = n_off = 0
         checked, static = True, given["rule"] == "static"
-        for rows, n_rows in self.batches(epoch):
-            self.n_steps_begun += 1
-            batch = rows, n_rows, given["n_steps"]
-            on, off = learning.train_rows_(
-                self.rbm, *batch, static=static, checked=checked, **options
-            )
+        for batches, n_rows in self.batches(epoch):
+            sweep = self.rbm._gibbs_step
+            try:
+                on, off = learning.train_batches_(
+                    self.rbm,
+                    batches,
+                    n_rows,
+                    given["n_steps"],
+                    static=static,
+                    checked=checked,
+                    **options,
+                )
+            finally:
+                self.n_steps_begun += (self.rbm._gibbs_step - sweep) // given["n_steps"]
             checked = False  # within an epoch nobody else touches the machine
             n_on, n_off = n_on + on, n_off + off
-            bar.update()
+            bar.update(len(batches))
         strength = self.rbm.connection_strength
         if strength is not None and not bool(torch.isfinite(strength).all()):
             raise FloatingPointError("connection strengths must stay finite")
@@ -163,3 +174,15 @@ class TrainingRun:
             seconds=time.perf_counter() - started,
             with_nll=with_nll,
         )
+
+
+def _encode(rows: Tensor, size: int) -> Tensor:
+    """Batches of size rows, one after the other: packed states where all are 0 or 1, or levels."""
+    n_batches, n_units = len(rows) // size, rows.shape[1]
+    if rows.dtype != torch.uint8:
+        return to_levels(rows).view(n_batches, size, n_units)
+    n_words = -(-size // WORD)
+    padded = rows.new_zeros(n_batches, n_words * WORD, n_units)  # each batch begins with a word
+    padded[:, :size] = rows.view(n_batches, size, n_units)
+    packed = ops.pack_states(padded.view(-1, n_units))
+    return packed.view(n_units, n_batches, n_words).transpose(0, 1).contiguous()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -219,6 +220,133 @@ def train_step_(
         torch.Size([3])
     """
     op = "train_step_"
+    n_chains, rates = _step_arguments(
+        op,
+        parameters,
+        visible_data,
+        chains,
+        n_rows,
+        n_chains,
+        n_steps,
+        weight_exponent,
+        n_labels,
+        (lr, lr_strength, momentum, weight_decay),
+        seed,
+        step,
+    )
+    batch = visible_data, chains, n_rows, n_chains, n_steps, weight_exponent, n_labels
+    result: Tensor = torch.ops.ncg_fast.train_step_(*parameters, *batch, *rates, seed, step)
+    return result
+
+
+def train_steps_(
+    parameters: Parameters,
+    visible_data: Tensor,
+    *,
+    n_rows: int,
+    n_steps: int,
+    weight_exponent: int,
+    chains: Tensor | None = None,
+    n_chains: int | None = None,
+    n_labels: int = 0,
+    lr: float,
+    lr_strength: float = 0.0,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    seed: int,
+    step: int,
+    least: float = 0.0,
+    most: float = math.inf,
+) -> Tensor:
+    """Mini-batches of n_rows rows, one ``train_step_`` each, in one call.
+
+    It ends early after the batch that brings max |W| out of [least, most]: the digits then ask for
+    another exponent (``numerics.exponent_range``), or a parameter is NaN or infinite.
+
+    Args:
+        parameters: tensors that are written.
+        visible_data: packed states (n_batches, n_visible, ceil(n_rows / 64)) int64, or levels
+            (n_batches, n_rows, n_visible) int32.
+        n_rows: rows of a batch; see ``train_step_``, as for what follows.
+        n_steps: sweeps of a batch; batch t draws from sweep step + t n_steps on.
+        weight_exponent: of the digits.
+        chains: persistent chains, written, or None.
+        n_chains: their number.
+        n_labels: label units.
+        lr: rate of weights and biases.
+        lr_strength: rate of the connection strengths.
+        momentum: in [0, 1].
+        weight_decay: at least 0.
+        seed: in [0, 2**63).
+        step: global number of the first sweep.
+        least: lower end of the range of max |W|.
+        most: upper end.
+
+    Returns:
+        float64 (4,): max |W| after the last batch done; connections switched on; switched off;
+        batches done, at least 1.
+
+    Raises:
+        ValueError: wrong shape, dtype, device or range; no batches.
+        RuntimeError: no back end serves the device.
+
+    Note:
+        Deterministic: the bits of as many calls of ``train_step_``.
+
+    Example:
+        >>> from ncg_fast import ops
+        >>> weight, mask = torch.zeros(2, 3), torch.ones(2, 3, dtype=torch.bool)
+        >>> digits = ops.pack_weights(weight, mask, 2, 1)
+        >>> parameters = ops.Parameters(weight, None, mask, torch.zeros(3), torch.zeros(2), *digits)
+        >>> batches = ops.pack_states(torch.ones(4, 3, dtype=torch.uint8)).expand(5, 3, 1)
+        >>> options = {"n_rows": 4, "n_steps": 1, "weight_exponent": 1, "lr": 0.1}
+        >>> ops.train_steps_(parameters, batches, **options, seed=0, step=0)[3]
+        tensor(5., dtype=torch.float64)
+    """
+    op = "train_steps_"
+    shape = checks.axes(op, "visible_data", visible_data, ("n_batches", "n_units", "words"))
+    rule, remedy = "visible_data must have at least one batch", "Leave out empty epochs."
+    checks.require(shape[0] > 0, op, rule, shape, remedy)
+    n_chains, rates = _step_arguments(
+        op,
+        parameters,
+        visible_data[0],
+        chains,
+        n_rows,
+        n_chains,
+        n_steps,
+        weight_exponent,
+        n_labels,
+        (lr, lr_strength, momentum, weight_decay),
+        seed,
+        step,
+    )
+    limits = checks.number(op, "least", least, 0.0), most
+    rule, remedy = "most must be a number of at least 0, or inf", "Leave it out."
+    sound = isinstance(most, int | float) and not isinstance(most, bool) and most >= 0
+    checks.require(sound, op, rule, most, remedy)
+    batch = visible_data, chains, n_rows, n_chains, n_steps, weight_exponent, n_labels
+    result: Tensor = torch.ops.ncg_fast.train_steps_(
+        *parameters, *batch, *rates, seed, step, *limits
+    )
+    return result
+
+
+def _step_arguments(
+    op: str,
+    parameters: Parameters,
+    visible_data: Tensor,
+    chains: Tensor | None,
+    n_rows: int,
+    n_chains: int | None,
+    n_steps: int,
+    weight_exponent: int,
+    n_labels: int,
+    rates: tuple[float, float, float, float],
+    seed: int,
+    step: int,
+) -> tuple[int, tuple[float, float, float, float]]:
+    """Checks one mini-batch; the number of chains, and the rates."""
     _, n_visible = op_checks.parameter_arguments(op, parameters, n_labels)
     checks.integer(op, "n_rows", n_rows, 1, checks.MAX_CHAINS)
     op_checks.states_argument(op, "visible_data", visible_data, n_visible, n_rows)
@@ -227,8 +355,6 @@ def train_step_(
     checks.integer(op, "n_steps", n_steps, 1, checks.MAX_SWEEPS)
     op_checks.exponent_argument(op, weight_exponent)
     op_checks.draw_arguments(op, seed, 0, step, None, visible_data, n_chains)
-    rates = op_checks.rate_arguments(op, lr, lr_strength, momentum, weight_decay)
-    op_checks.velocity_argument(op, momentum, parameters.weight_velocity)
-    batch = visible_data, chains, n_rows, n_chains, n_steps, weight_exponent, n_labels
-    result: Tensor = torch.ops.ncg_fast.train_step_(*parameters, *batch, *rates, seed, step)
-    return result
+    checked = op_checks.rate_arguments(op, *rates)
+    op_checks.velocity_argument(op, checked[2], parameters.weight_velocity)
+    return n_chains, checked

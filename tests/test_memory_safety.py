@@ -72,6 +72,17 @@ def calls() -> dict[str, tuple[Any, ...]]:
         "connection_gradient": (*phases, weight, mask),
         "ncg_update_": (*written, *phases, exponent, 3, *rates),
         "train_step_": (*written, visible, visible.flip(0), *batch, *rates, 1, 0),
+        "train_steps_": (
+            *written,
+            torch.stack([visible, visible.flip(0)]),
+            visible.flip(0),
+            *batch,
+            *rates,
+            1,
+            0,
+            0.0,
+            1e30,
+        ),
         "free_energy": (visible, to_hidden, b, c, *half),
         "anneal": (visible, *digits, b, c, 0.1 * b, betas, *half, *draw),
     }

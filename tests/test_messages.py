@@ -208,6 +208,20 @@ CALLS: dict[str, tuple[Any, dict[str, Any]]] = {
             **RATES,
         },
     ),
+    "ops.train_steps_": (
+        lambda **given: ops.train_steps_(parameters(), **given),
+        {
+            "visible_data": ROWS.expand(3, -1, -1),
+            "n_rows": N,
+            "n_steps": 1,
+            "weight_exponent": 1,
+            "seed": 0,
+            "step": 0,
+            "least": 0.0,
+            "most": 1.0,
+            **RATES,
+        },
+    ),
     "ops.train_step_ parameters": (step_with, parameters()._asdict()),
     "ops.free_energy": (
         ops.free_energy,

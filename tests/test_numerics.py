@@ -181,3 +181,13 @@ def test_exponent_of_zero_tiny_and_largest_weights():
     assert numerics.next_exponent(5, 0.0) == 5
     assert numerics.next_exponent(None, 1e-45) == numerics.MIN_EXPONENT
     assert numerics.next_exponent(None, 3.4028235e38) == numerics.MAX_EXPONENT
+
+
+def test_exponent_range_is_where_the_exponent_stays():
+    for exponent in (numerics.MIN_EXPONENT, -3, 0, 5, 100):
+        least, most = numerics.exponent_range(exponent)
+        for value in (least, most, (least + most) / 2):
+            assert numerics.next_exponent(exponent, value) == exponent
+        assert numerics.next_exponent(exponent, math.nextafter(most, math.inf)) > exponent
+        below = numerics.next_exponent(exponent, math.nextafter(least, 0.0))
+        assert below < exponent or exponent == numerics.MIN_EXPONENT

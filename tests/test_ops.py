@@ -67,6 +67,10 @@ def raw_arguments(m: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
         "connection_gradient": (*phases, m["weight"], m["mask"]),
         "ncg_update_": (*written, *velocities, *phases, m["exponent"], 2, *rates),
         "train_step_": (*written, *no_momentum, m["visible"], chains, *batch, *rates, 1, 0),
+        "train_steps_": (
+            *(*written, *no_momentum, m["visible"].expand(3, -1, -1), chains),
+            *(*batch, *rates, 1, 0, 0.0, 1e30),
+        ),
         "free_energy": (m["visible"], m["to_hidden"], m["b"], m["c"], *half),
         "anneal": (m["visible"], *model, torch.zeros(N_VISIBLE), betas, *half, *draw),
     }

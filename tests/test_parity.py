@@ -6,6 +6,7 @@ the larger shapes are shared out over threads.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -215,6 +216,23 @@ def test_update_and_train_step(
                 chains,
                 lambda op, t, c, v=visible, b=batch: op(*t, v, c, *b),
             )
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+@pytest.mark.parametrize("most", [math.inf, 2.0, 0.0])
+def test_train_steps(most: float, persistent: bool) -> None:
+    """Several batches in one call: until max |W| leaves the range."""
+    m = Machine((61, 67, 70, 70), 2)
+    for visible in (m.data, m.levels):
+        batches = torch.stack([visible, visible.flip(0), visible.roll(1, 0)])
+        rates = 3.0, 2.0, 0.9, 0.001
+        options = m.n_rows, m.n_chains, 2, m.exponent, 3, *rates, SEED, 9, 0.0, most
+        written_alike(
+            "train_steps_",
+            parameters(m, False, True),
+            m.chains if persistent else None,
+            lambda op, t, c, b=batches, o=options: op(*t, b, c, *o),
+        )
 
 
 @pytest.mark.parametrize("n_digits", [2, 3])

@@ -17,7 +17,7 @@ from training_runs import (
     without_time,
 )
 
-from ncg_fast import learning
+from ncg_fast import learning, run
 from ncg_fast.checkpoint import CHECKPOINT_NAME, load_checkpoint
 from ncg_fast.rbm import RBM
 
@@ -126,7 +126,8 @@ def test_run_of_other_settings_is_not_resumed(tmp_path):
 
 
 def break_at_step(monkeypatch, n, action):
-    step, original = [0], learning.train_rows_
+    monkeypatch.setattr(run, "_WORK", 1)  # one step a call
+    step, original = [0], learning.train_batches_
 
     def wrapped(self, *args, **options):
         step[0] += 1
@@ -135,7 +136,7 @@ def break_at_step(monkeypatch, n, action):
             action()
         return result
 
-    monkeypatch.setattr(learning, "train_rows_", wrapped)
+    monkeypatch.setattr(learning, "train_batches_", wrapped)
 
 
 @pytest.mark.parametrize("n", [2, 3, 5])

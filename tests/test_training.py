@@ -18,7 +18,7 @@ from training_runs import (
     train,
 )
 
-from ncg_fast import history, ops, training
+from ncg_fast import history, ops, run, training
 from ncg_fast.history import History
 from ncg_fast.rbm import RBM
 
@@ -247,3 +247,16 @@ def test_examples_run(module):
     results = doctest.testmod(module)
     assert results.attempted > 0
     assert results.failed == 0
+
+
+@pytest.mark.parametrize("options", [{}, {"persistent": True, "momentum": 0.5}, {"x": grey_rows()}])
+def test_calls_of_many_steps_change_no_bit(options, monkeypatch):
+    together, apart = machine(), machine()
+    options = {"epochs": 4, "batch_size": 2, "lr": 0.9, **options}  # the exponent moves
+    first = train(together, **options)
+    monkeypatch.setattr(run, "_WORK", 1)
+    second = train(apart, **options)
+    assert_same_bits(bits(together), apart)
+    assert [(r.switched_on, r.density) for r in first] == [
+        (r.switched_on, r.density) for r in second
+    ]
