@@ -15,10 +15,10 @@ from setuptools.errors import CompileError
 
 IS_X86 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
 
-# No -ffast-math, no contraction: every instruction set must return the same bits.
-# Coalescing of variables makes GCC 12 spill the sums of the inner loops: a quarter slower.
-FLAGS = "-std=c++17 -O3 -g0 -fvisibility=hidden -fopenmp -Icsrc -ffp-contract=off"
-FLAGS += " -fno-tree-coalesce-vars"
+# No -ffast-math, no contraction: every instruction set must return the same bits. Coalescing of
+# variables makes GCC 12 spill the sums of the inner loops: a quarter slower.
+FLAGS = "-std=c++17 -O3 -g0 -fvisibility=hidden -fopenmp -Icsrc -ffp-contract=off "
+FLAGS += "-fno-tree-coalesce-vars"
 
 # Set by .ci/sanitize. Python's own flags have -fwrapv, under which no signed overflow is reported.
 CHECK = os.environ.get("NCG_FAST_SANITIZE", "")
@@ -51,21 +51,19 @@ class BuildExtension(build_ext):
                 "Build on Linux, or on Windows under WSL."
             )
         objects = self.compile_objects(ext)
-        library = self.get_ext_fullpath(ext.name)
-        self.compiler.link_shared_object(
-            objects, library, extra_postargs=ext.extra_link_args, target_lang="c++"
-        )
+        library, flags = self.get_ext_fullpath(ext.name), ext.extra_link_args
+        self.compiler.link_shared_object(objects, library, extra_postargs=flags, target_lang="c++")
 
     def compile_objects(self, ext: Extension) -> list[str]:
         """Write build.ninja beside the objects, run it, return the objects in link order."""
-        # Not build_temp, which is a new empty folder at every editable install.
+        # Not build_temp, which is new and empty at every editable install.
         folder = Path("build", CHECK, f"{ext.name}-{self.plat_name}-{sys.implementation.cache_tag}")
         folder.mkdir(parents=True, exist_ok=True)
         command = [*self.compiler.compiler_so_cxx, *(f"-I{path}" for path in self.include_dirs)]
         compiler = shlex.join(command).replace("$", "$$")
         objects = [str(folder / Path(source).with_suffix(".o")) for source in ext.sources]
         with (folder / "build.ninja").open("w") as file:
-            rules = ninja.Writer(file, width=100)
+            rules = ninja.Writer(file)
             rules.variable("builddir", str(folder))
             rules.rule(
                 "compile",

@@ -20,8 +20,10 @@ void pack_states(const Tensor& from, const Tensor& to) {
   const Call call{"pack_states"};
   const int64_t n_chains = call.size("states", from, 0, 2, kMaxChains),
                 n_units = call.size("states", from, 1, 2);
-  const bool bytes = from.dtype == torch_names.uint8;  // bool: bytes, too
-  if (!bytes) call.read<bool>("states", from, from.count);
+  if (from.dtype == torch_names.uint8)
+    call.read<uint8_t>("states", from, from.count);
+  else
+    call.read<bool>("states", from, from.count);  // bytes, too
   table().pack_states(static_cast<const uint8_t*>(from.data), n_chains, n_units,
                       packed_out(call, {"result", to}, n_units, n_chains));
 }

@@ -93,7 +93,7 @@ struct UpdateResult {
 // With d = G - weight_decay W (fma): velocity = A ? fma(momentum, velocity, d) : 0; W = A ? fma(lr,
 // d or velocity, W) : W; S = fma(lr_strength, W_old G, S); A off where S < 1/2, on where S > 1/2; S
 // clipped to [0, 1]; biases fma(lr, g, .). The last n_labels columns have no strength. Then digits
-// of the new W∘A at the old exponent.
+// of the new W∘A at the old exponent; without meaning where W is NaN.
 struct Update {
   Parameters parameters;
   Phases phases;

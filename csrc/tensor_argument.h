@@ -56,7 +56,8 @@ inline PyObject* dtype_of(const uint64_t*) { return torch_names.int64; }  // pac
 inline PyObject* dtype_of(const uint8_t*) { return torch_names.uint8; }
 inline PyObject* dtype_of(const bool*) { return torch_names.bool8; }
 
-constexpr int64_t kMaxUnits = int64_t{1} << 30, kMaxChains = int64_t{1} << 31;  // products fit
+constexpr int64_t kMaxUnits = int64_t{1} << 23;  // 0/1 times digits: sums fit int32
+constexpr int64_t kMaxChains = int64_t{1} << 31;
 
 // a * b * ..., or the largest number, which no tensor's count is.
 inline int64_t product(std::initializer_list<int64_t> factors) {
@@ -144,6 +145,7 @@ struct pybind11::detail::type_caster<ncg::Tensor> {
     value.data = PyLong_AsVoidPtr(call(names.data_ptr).ptr());
     value.dtype = get(names.dtype).ptr();
     const object shape = get(names.shape);
+    if (!PyTuple_Check(shape.ptr())) return false;
     value.n_axes = static_cast<int>(PyTuple_GET_SIZE(shape.ptr()));
     value.count = 1;
     for (int axis = 0; axis < value.n_axes; ++axis) {

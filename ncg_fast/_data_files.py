@@ -94,7 +94,7 @@ def _part(name: str, part: str, arrays: dict[str, Array]) -> tuple[Array, Array 
     n_states = alphabet.size if alphabet.ndim else len(alphabet.item())
     kinds = "iu" if n_states else "buif"
     if rows.dtype.kind not in kinds or rows.ndim not in (2, 3) or rows.size == 0:
-        rule = "be numbers of shape (n, n_visible) or (n, rows, cols), none of them 0"
+        rule = "be numbers of shape (n, n_visible) or (n, rows, cols), not empty"
         raise fault(where, rule, f"{rows.dtype} {rows.shape}", "Reshape or convert it")
     limit = n_states - 1 if n_states else 1 if rows.dtype.kind == "f" else 255
     low, high = rows.min(), rows.max()  # NaN if there is one

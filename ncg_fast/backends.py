@@ -46,6 +46,12 @@ def select(device_type: str) -> ModuleType:
     raise RuntimeError(f'backend "{device_type}" does not exist. Use tensors on "cpu".')
 
 
+def require(device_type: str) -> None:
+    """Raises RuntimeError where no back end serves the device type; torch.compile traces it."""
+    if device_type != "cpu":
+        select(device_type)
+
+
 def report() -> dict[str, str]:
     """One line on each back end: what serves it, or why it is missing."""
     try:

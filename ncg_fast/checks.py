@@ -19,7 +19,7 @@ from ncg_fast import backends
 MAX_SEED = 2**63 - 1
 MAX_CHAINS = 2**31
 MAX_OFFSET = 2**32 - 1  # a chain is 32 bits of a counter
-MAX_UNITS = 2**30
+MAX_UNITS = 2**23  # 0/1 times digits: sums fit int32
 MAX_SWEEPS = 2**31 - 1  # of one call
 MAX_STEP = 2**55
 MAX_FLOAT32 = float(np.finfo(np.float32).max)
@@ -58,8 +58,7 @@ def dense(op: str, name: str, value: Any) -> None:
     remedy = f"Use {name}.to_dense()."
     strided = value.layout == torch.strided
     require(strided, op, f"{name} must be a dense tensor", f"layout {value.layout}", remedy)
-    if value.device.type != "cpu":
-        backends.select(value.device.type)
+    backends.require(value.device.type)
 
 
 def axes(op: str, name: str, value: Any, names: tuple[str, ...]) -> tuple[int, ...]:
@@ -151,6 +150,7 @@ def choice(op: str, name: str, value: Any, allowed: tuple[str, ...]) -> str:
     return str(value)
 
 
+@torch.no_grad()
 def finite(op: str, remedy: str = "", /, **tensors: Tensor | None) -> None:
     """No NaN and no infinity."""
     for name, value in tensors.items():

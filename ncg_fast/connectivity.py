@@ -15,29 +15,12 @@ import torch
 from torch import Tensor
 
 from ncg_fast import checks
-from ncg_fast.topology import (
-    Degrees,
-    check_mask,
-    degrees,
-    density,
-    protect_labels,
-    topology_distance,
-)
-
-__all__ = [
-    "Degrees",
-    "convolution_mask",
-    "degrees",
-    "dense_mask",
-    "density",
-    "initial_mask",
-    "initial_strength",
-    "line_mask",
-    "protect_labels",
-    "random_mask",
-    "spiral_mask",
-    "topology_distance",
-]
+from ncg_fast.topology import Degrees as Degrees
+from ncg_fast.topology import check_mask as check_mask
+from ncg_fast.topology import degrees as degrees
+from ncg_fast.topology import density as density
+from ncg_fast.topology import protect_labels as protect_labels
+from ncg_fast.topology import topology_distance as topology_distance
 
 _MASK_STREAM, _STRENGTH_STREAM = 0, 1
 
@@ -54,6 +37,9 @@ def dense_mask(n_hidden: int, n_visible: int) -> Tensor:
 
     Raises:
         ValueError: a size is out of range.
+
+    Note:
+        Deterministic.
 
     Example:
         >>> dense_mask(2, 3).sum().item()
@@ -110,6 +96,9 @@ def line_mask(n_hidden: int, n_visible: int, n_connections: int) -> Tensor:
     Raises:
         ValueError: an argument is out of range.
 
+    Note:
+        Deterministic: no seed.
+
     Example:
         >>> line_mask(3, 4, 2).int().tolist()
         [[1, 1, 0, 0], [0, 0, 1, 1], [0, 1, 1, 0]]
@@ -141,6 +130,9 @@ def spiral_mask(n_hidden: int, n_visible: int, n_connections: int) -> Tensor:
 
     Raises:
         ValueError: n_hidden is not n_visible, no square, or an argument is out of range.
+
+    Note:
+        Deterministic: no seed.
 
     Example:
         >>> spiral_mask(4, 4, 2).int().tolist()
@@ -174,6 +166,9 @@ def convolution_mask(image_shape: tuple[int, int], n_hidden: int) -> Tensor:
 
     Raises:
         ValueError: an argument is out of range.
+
+    Note:
+        Deterministic: no seed.
 
     Example:
         >>> convolution_mask((28, 28), 484).sum(1).unique().item()
@@ -230,6 +225,9 @@ def initial_mask(
 
     Raises:
         ValueError: unknown pattern, or an argument that is missing or out of range.
+
+    Note:
+        Deterministic, "random" by seed.
 
     Example:
         >>> initial_mask("line", 16, 16, n_connections=8).float().mean().item()

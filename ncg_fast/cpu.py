@@ -5,7 +5,8 @@ arguments, then the results, then the number of threads; it refuses with ValueEr
 let a kernel leave its memory.
 
 ``NCG_FAST_ISA`` (base, avx2, avx512) forces an instruction set; without it the best one is used.
-Threads are torch's.
+Threads are torch's; on a busy machine, where a team would be slower than one thread, one works.
+``NCG_FAST_TEAMS=always`` forms teams there, too.
 """
 
 from __future__ import annotations

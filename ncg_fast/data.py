@@ -22,6 +22,7 @@ Binarize = Literal["stochastic", "threshold"]
 
 _FOLDER_VARIABLE = "NCG_FAST_DATA"
 _BARS = "bars-and-stripes"
+_SEVERAL_LETTERS = 255  # the label of a bitmap that stands for more than one
 _MAX_COMPLETE_SIDE = 15  # 2^16 rows; each further side doubles them
 _MAX_BARS_SIDE = 62  # the number of a pattern is held in 64 bits
 _N_BARS_TRAIN, _N_BARS_TEST = 2**14, 2**12
@@ -41,7 +42,8 @@ class Dataset:
     Attributes:
         name: name as ``load`` takes it, or the stem of the file, with '-' for '_'.
         train, test: (n, n_visible), uint8 of 0 and 1, or float32 in [0, 1].
-        train_labels, test_labels: (n,), int64 as the source numbers its classes, or None.
+        train_labels, test_labels: (n,), int64 as the source numbers its classes, -1 for rows of
+            several (ocr-letters), or None.
         image_shape: (rows, cols) with rows * cols = n_visible, or None.
     """
 
@@ -125,6 +127,8 @@ def load(
     source = _data_files.split(name, _data_files.read(path)) if is_path else _named(name)
     train, test = _visible([rows.reshape(len(rows), -1) for rows in source[:2]], binarize, seed)
     labels = [None if y is None else torch.from_numpy(y.astype(np.int64)) for y in source[2:]]
+    if name == "ocr-letters":
+        labels = [None if y is None else y.masked_fill(y == _SEVERAL_LETTERS, -1) for y in labels]
     shape = source.train.shape[1:]
     image_shape = shape if len(shape) == 2 else _IMAGE_SHAPES.get((name, shape[0]))
     return Dataset(name, train, test, labels[0], labels[1], image_shape)

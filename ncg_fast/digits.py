@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+import torch
 from torch import Tensor
 
 from ncg_fast import checks, ops
@@ -66,6 +67,7 @@ class DigitCache:
         self._exponent, self._stamp = exponent, None if exponent is None else Stamp.of(rbm)
         self._kept.clear()
 
+    @torch.no_grad()
     def get(self, rbm: RBM, n_digits: int) -> tuple[Digits, int]:
         """Digits of the machine's present weights and mask, and their exponent.
 

@@ -123,6 +123,8 @@ def same_kind(error: OSError, message: str) -> OSError:
 def unwritable(op: str, path: StrPath, error: OSError) -> OSError:
     """The error of a file that could not be written, with what it was and what to do."""
     remedy = "Free space or choose another path; a file already there is unchanged."
+    if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError):
+        remedy = "Name a file in a folder that exists."
     return _fault(op, error, f"{path} must be writable, got {reason(error)}. {remedy}")
 
 

@@ -63,6 +63,9 @@ class History(Sequence[EpochRecord]):
         records: one per complete epoch, in order.
         interrupted: whether Ctrl-C ended the run.
 
+    Note:
+        Everything but the seconds is deterministic by seed.
+
     Example:
         >>> len(History())
         0

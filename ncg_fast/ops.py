@@ -14,7 +14,8 @@ Shapes, dtypes, devices and ranges of arguments are checked; the values of state
 are not, for that would cost as much as an op: levels outside 0..65535, bits past the last chain and
 NaN in a bias give results without meaning. ``RBM`` checks them.
 
-The ops stand in ``packing_ops.py``, ``sampling_ops.py``, ``update_ops.py`` and ``energy_ops.py``.
+The ops stand in ``packing_ops.py``, ``sampling_ops.py``, ``update_ops.py``, ``training_ops.py`` and
+``energy_ops.py``.
 """
 
 from __future__ import annotations
@@ -28,13 +29,8 @@ from ncg_fast.sampling_ops import (
     sample_visible,
     visible_mean,
 )
-from ncg_fast.update_ops import (
-    Parameters,
-    connection_gradient,
-    ncg_update_,
-    train_step_,
-    train_steps_,
-)
+from ncg_fast.training_ops import train_step_, train_steps_
+from ncg_fast.update_ops import Parameters, connection_gradient, ncg_update_
 
 __all__ = [
     "Parameters",

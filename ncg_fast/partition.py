@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -79,8 +80,8 @@ def log_partition(rbm: RBM) -> float:
 
 def _all_states(n_units: int) -> Tensor:
     """All 2**n_units binary states, uint8."""
-    index = torch.arange(1 << n_units).unsqueeze(1)
-    return (index >> torch.arange(n_units) & 1).to(torch.uint8)
+    index = torch.arange(1 << n_units, device="cpu").unsqueeze(1)
+    return (index >> torch.arange(n_units, device="cpu") & 1).to(torch.uint8)
 
 
 def authors_betas() -> Tensor:
@@ -96,7 +97,9 @@ def authors_betas() -> Tensor:
     Source: Salakhutdinov & Murray (ICML 2008), and arXiv 2209.06932 after them.
     """
     pieces = (0.0, 0.5, 501), (0.5, 0.9, 4001), (0.9, 1.0, 10001)
-    grids = [torch.linspace(low, high, n, dtype=torch.float64) for low, high, n in pieces]
+    grids = [
+        torch.linspace(low, high, n, dtype=torch.float64, device="cpu") for low, high, n in pieces
+    ]
     return torch.cat([grids[0], grids[1][1:], grids[2][1:]])
 
 
@@ -168,8 +171,11 @@ def _ladder(op: str, betas: int | Tensor | None) -> Tensor:
     if betas is None:
         return authors_betas()
     if not isinstance(betas, Tensor):
+        whole, remedy = isinstance(betas, int | float | np.integer), "Use torch.tensor(betas)."
+        rule = "betas must be an int or a floating tensor"
+        checks.require(whole, op, rule, type(betas).__name__, remedy)
         n_betas = checks.integer(op, "betas", betas, 2, _MAX_BETAS)
-        return torch.linspace(0.0, 1.0, n_betas, dtype=torch.float64)
+        return torch.linspace(0.0, 1.0, n_betas, dtype=torch.float64, device="cpu")
     remedy = "Use betas.double()."
     checks.dense(op, "betas", betas)
     checks.require(betas.is_floating_point(), op, "betas must be floating", betas.dtype, remedy)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ncg_fast import checks, connectivity, inference, learning
+from ncg_fast import backends, checks, connectivity, inference, learning
 from ncg_fast.digits import DigitCache
 from ncg_fast.numerics import MAX_EXPONENT, MIN_EXPONENT
 
@@ -125,7 +125,26 @@ class RBM(nn.Module):
     # --- state ---
 
     def manual_seed(self, seed: int) -> RBM:
-        """Starts the draws anew: the next are those of a new machine with this seed."""
+        """Starts the draws anew: the next are those of a new machine with this seed.
+
+        Args:
+            seed: in [0, 2**63).
+
+        Returns:
+            the machine.
+
+        Raises:
+            ValueError: seed is out of range.
+
+        Note:
+            Deterministic. Parameters and mask stay.
+
+        Example:
+            >>> rbm = RBM(6, 4, seed=0)
+            >>> first = rbm.sample(3, 5)
+            >>> bool((rbm.manual_seed(0).sample(3, 5) == first).all())
+            True
+        """
         self._seed = checks.integer("RBM.manual_seed", "seed", seed, 0, checks.MAX_SEED)
         self._gibbs_step = 0
         return self
@@ -154,19 +173,26 @@ class RBM(nn.Module):
         self._digits.restore(self, exponent if known else None)
 
     def _load_from_state_dict(
-        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+        self, state_dict: dict[str, Any], prefix: str, local_metadata: Any, *args: Any
     ) -> None:
         """Refuses what no machine can hold before any parameter is overwritten."""
         op = "RBM.load_state_dict"
         if f"{prefix}_extra_state" in state_dict:
             _extra_state(op, state_dict[f"{prefix}_extra_state"])
+        for name in ("weight", "visible_bias", "hidden_bias"):
+            if isinstance(value := state_dict.get(prefix + name), Tensor):
+                checks.finite(op, "Load an earlier state.", **{name: value})
+                assigned = local_metadata.get("assign_to_params_buffers", False)
+                rule, remedy = f"{name} must be float32 with assign=True", "Use .float()."
+                fits = value.dtype == torch.float32 or not assigned
+                checks.require(fits, op, rule, value.dtype, remedy)
         if f"{prefix}connection_strength" in state_dict:
             strength = state_dict[f"{prefix}connection_strength"]
             checks.dense(op, "connection_strength", strength)
             rule, remedy = "connection_strength must be in [0, 1]", "Use .clamp(0, 1)."
             sound = bool(((strength >= 0) & (strength <= 1)).all())
             checks.require(sound, op, rule, "values outside, or NaN", remedy)
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_digits": self._digits.exponent(self)}
@@ -181,6 +207,7 @@ class RBM(nn.Module):
         remedy = "Convert the outputs instead: rbm(v).to(dtype)."
         rule = "RBM parameters must stay float32, on which the exact arithmetic rests"
         checks.require(probe.dtype == torch.float32, "RBM.to", rule, str(probe.dtype), remedy)
+        backends.require(probe.device.type)
         exponent = self._digits.exponent(self)
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._digits.restore(self, exponent)

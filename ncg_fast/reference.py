@@ -294,32 +294,15 @@ def _largest(weight: Tensor, *biases: Tensor) -> Tensor:
     return torch.cat([weight_bits.new_zeros(1), weight_bits, *bad]).max().view(torch.float32)
 
 
-def train_step_(
-    weight: Tensor,
-    connection_strength: Tensor | None,
-    mask: Tensor,
-    visible_bias: Tensor,
-    hidden_bias: Tensor,
-    to_hidden: Tensor,
-    to_visible: Tensor,
-    weight_velocity: Tensor | None,
-    visible_velocity: Tensor | None,
-    hidden_velocity: Tensor | None,
-    visible_data: Tensor,
-    chains: Tensor | None,
-    n_rows: int,
-    n_chains: int,
-    n_steps: int,
-    weight_exponent: int,
-    n_labels: int,
-    lr: float,
-    lr_strength: float,
-    momentum: float,
-    weight_decay: float,
-    seed: int,
-    step: int,
-) -> Tensor:
-    """One mini-batch: positive phase, sweeps from data or chains, negative phase, update."""
+def train_step_(*arguments: Any) -> Tensor:
+    """One mini-batch: positive phase, sweeps from data or chains, negative phase, update.
+
+    Arguments: the ten tensors of ``ncg_update_``, visible_data, chains, n_rows, n_chains, n_steps,
+    weight_exponent, n_labels, the four rates, seed, step.
+    """
+    parameters, (visible_data, chains, n_rows, n_chains) = arguments[:10], arguments[10:14]
+    n_steps, weight_exponent, n_labels, *rates, seed, step = arguments[14:]
+    _, _, _, visible_bias, hidden_bias, to_hidden, to_visible = parameters[:7]
 
     def levels(visible: Tensor, count: int) -> Tensor:
         return to_levels(hidden_mean(visible, to_hidden, hidden_bias, weight_exponent, count))
@@ -329,16 +312,10 @@ def train_step_(
     visible_model, _ = gibbs_steps(start, *model, n_chains, n_steps, seed, 0, step, None, None)
     if chains is not None:
         chains.copy_(visible_model)
-    states = (
-        levels(visible_data, n_rows),
-        visible_data,
-        levels(visible_model, n_chains),
-        visible_model,
-    )
-    parameters = weight, connection_strength, mask, visible_bias, hidden_bias, to_hidden, to_visible
-    velocities = weight_velocity, visible_velocity, hidden_velocity
-    rates = lr, lr_strength, momentum, weight_decay
-    return ncg_update_(*parameters, *velocities, *states, weight_exponent, n_labels, *rates)
+    hidden_data, hidden_model = levels(visible_data, n_rows), levels(visible_model, n_chains)
+    states = hidden_data, visible_data, hidden_model, visible_model
+    given = *parameters, *states, weight_exponent, n_labels, *rates
+    return ncg_update_(*given)
 
 
 def train_steps_(*arguments: Any) -> Tensor:

@@ -219,7 +219,7 @@ def open_model(path: str) -> tuple[RBM, Path, Config | None]:
     """
     file = Path(path)
     if file.is_dir():
-        names = MODEL_NAME, checkpoint.CHECKPOINT_NAME
+        names = checkpoint.CHECKPOINT_NAME, MODEL_NAME  # a run that goes on is ahead of its model
         found = [file / name for name in names if (file / name).exists()]
         if not found:
             rule = f"run folder must hold {' or '.join(names)}, got {path}"

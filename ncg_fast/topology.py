@@ -31,6 +31,9 @@ def protect_labels(mask: Tensor, n_labels: int) -> Tensor:
     Raises:
         ValueError: an argument is out of range.
 
+    Note:
+        Deterministic; the mask given is not changed.
+
     Example:
         >>> protect_labels(torch.zeros(2, 3) > 0, 1).int().tolist()
         [[0, 0, 1], [0, 0, 1]]
@@ -52,6 +55,9 @@ def density(mask: Tensor, n_labels: int = 0) -> float:
     Raises:
         ValueError: an argument is out of range.
 
+    Note:
+        Deterministic, an exact ratio of counts.
+
     Example:
         >>> density(torch.eye(4) > 0)
         0.25
@@ -71,6 +77,9 @@ def degrees(mask: Tensor) -> Degrees:
 
     Raises:
         ValueError: mask is not of that shape and dtype.
+
+    Note:
+        Deterministic, exact counts.
 
     Example:
         >>> degrees(torch.ones(2, 3) > 0).visible.tolist()

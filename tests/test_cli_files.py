@@ -13,7 +13,7 @@ import torch
 from command_line import TINY, WITH_FIGURES, bits, fails, records
 from full_disk import full_for
 
-from ncg_fast import data
+from ncg_fast import checkpoint, data, run_folder
 from ncg_fast.checkpoint import load_checkpoint
 from ncg_fast.cli import main
 
@@ -137,7 +137,7 @@ def test_foreign_models_and_folders(tmp_path, capsys):
         r"ncg-fast plot: load: other.safetensors must be .*, got a safetensors file of another.*"
     )
     fails(capsys, ["plot", "other.safetensors"], 2, message)
-    message = r"ncg-fast plot: run folder must hold model.safetensors or checkpoint.safetensors, .*"
+    message = r"ncg-fast plot: run folder must hold checkpoint.safetensors or model.safetensors, .*"
     fails(capsys, ["plot", str(tmp_path)], 2, message)
     fails(capsys, ["plot", "missing"], 2, "ncg-fast plot: load: missing must be a checkpoint.*")
 
@@ -191,3 +191,25 @@ def test_folders_in_place_of_files(name, trained, tmp_path, capsys):
     (tmp_path / name).mkdir()
     message = rf"ncg-fast plot: \S+/{name} must .*, got Is a directory\. [A-Z].*\."
     fails(capsys, ["plot", str(tmp_path)], 2, message)
+
+
+def test_a_run_that_goes_on_is_ahead_of_its_model(capsys):
+    assert main(["train", *TINY, "--epochs", "1", "--output", "run", "--quiet"]) == 0
+    model = Path("run", "model.safetensors").read_bytes()
+    assert main(["train", "--output", "run", "--resume", "--epochs", "3", "--quiet"]) == 0
+    ahead = run_folder.open_model("run")[0]
+    Path("run", "model.safetensors").write_bytes(model)  # as after Ctrl-C in the second epoch
+    assert torch.equal(run_folder.open_model("run")[0].weight, ahead.weight)
+
+
+def test_a_resumption_that_finds_no_room_leaves_the_folder(monkeypatch, capsys):
+    assert main(["train", *TINY, "--epochs", "1", "--output", "run", "--quiet"]) == 0
+    before = {path.name: path.read_bytes() for path in Path("run").iterdir() if path.is_file()}
+
+    def full(*_):
+        raise OSError("save_checkpoint: no room")
+
+    monkeypatch.setattr(checkpoint, "save_checkpoint", full)
+    assert main(["train", "--output", "run", "--resume", "--epochs", "3", "--quiet"]) == 1
+    after = {path.name: path.read_bytes() for path in Path("run").iterdir() if path.is_file()}
+    assert after == before

@@ -9,7 +9,7 @@ from data_sets import SOUND, error_of, save
 
 from ncg_fast import data
 
-SHAPES = "be numbers of shape (n, n_visible) or (n, rows, cols), none of them 0"
+SHAPES = "be numbers of shape (n, n_visible) or (n, rows, cols), not empty"
 FAULTS = {
     "one axis": (
         {"x": np.zeros(4)},

@@ -9,7 +9,8 @@ import pytest
 import torch
 from data_sets import SOUND, error_of, save
 
-from ncg_fast import data
+from ncg_fast import data, run_folder
+from ncg_fast.commands import experiment
 
 
 @pytest.fixture
@@ -287,3 +288,12 @@ def test_folder_of_files_with_unequal_rows(folder):
     for part, n_visible in (("train_a", 3), ("train_b", 4), ("test", 3)):
         np.savez(folder / f"my_set_{part}.npz", x=np.ones((2, n_visible)))
     assert error_of("my_set").startswith(f"data.load: {folder} must hold rows of one shape, got ")
+
+
+@pytest.mark.usefixtures("data_folder")
+def test_letters_of_several_classes_are_left_out_with_labels():
+    source = data.load("ocr-letters")
+    task = experiment.load(run_folder.Config(data="ocr-letters", labels=True, hidden=3))
+    assert int((source.train_labels == -1).sum()) == 934
+    assert task.config.classes == tuple(range(26))
+    assert len(task.train.rows) == 32152 - 934 and int(task.test.labels.max()) == 25

@@ -247,6 +247,7 @@ def call(name: str, arguments: dict[str, Any], rbm: RBM) -> Any:
         return function(**arguments)
 
 
+@pytest.mark.usefixtures("own_folder")
 @pytest.mark.parametrize("name", CALLS)
 def test_the_right_call_goes_through(name: str) -> None:
     call(name, CALLS[name][1], copy.deepcopy(RBM_))
@@ -255,6 +256,7 @@ def test_the_right_call_goes_through(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "argument"), [(name, argument) for name in CALLS for argument in CALLS[name][1]]
 )
+@pytest.mark.usefixtures("own_folder")
 def test_wrong_arguments_give_one_message_and_change_nothing(name: str, argument: str) -> None:
     rbm = copy.deepcopy(RBM_)
     right = CALLS[name][1]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from ncg_fast import RBM, fit, log_likelihood, ops
+from ncg_fast import RBM, fit, log_likelihood, log_partition, log_partition_ais, ops
 
 
 def scale_weights(rbm, factor):
@@ -240,3 +240,36 @@ def test_digits_of_two_numbers_are_refused():
     batch = {"n_rows": 3, "n_steps": 1, "weight_exponent": 1, "seed": 0, "step": 0, "lr": 0.1}
     with pytest.raises(ValueError, match=r"to_visible must have as many digits as to_hidden \(2\)"):
         ops.train_step_(parameters, torch.zeros(7, 1, dtype=torch.int64), **batch)
+
+
+def test_a_machine_made_in_inference_mode_works_outside():
+    with torch.inference_mode():
+        rbm = RBM(7, 5, seed=0)
+    assert torch.equal(rbm(torch.eye(7)), RBM(7, 5, seed=0)(torch.eye(7)))
+
+
+def test_ais_stays_on_the_machine_s_device():
+    rbm, wide = RBM(7, 5), RBM(26, 26)
+    with torch.device("meta"):
+        assert log_partition_ais(rbm, betas=5, n_chains=4).value > 0
+        log_partition(rbm)
+    log_likelihood(wide, torch.zeros(3, 26), betas=5, n_chains=4)
+    for betas in ([0.0, 1.0], np.linspace(0, 1, 5)):
+        with pytest.raises(ValueError, match=r"betas must be an int or a floating tensor, got"):
+            log_partition_ais(rbm, betas=betas)
+
+
+def test_states_with_nan_or_of_another_dtype_are_not_loaded():
+    rbm, other = RBM(7, 5, seed=0), RBM(7, 5, seed=1)
+    weight = rbm.weight.clone()
+    broken = {**other.state_dict(), "hidden_bias": torch.full((5,), torch.nan)}
+    with pytest.raises(ValueError, match=r"^RBM.load_state_dict: hidden_bias must hold finite"):
+        rbm.load_state_dict(broken)
+    double = {**other.state_dict(), "weight": other.weight.detach().double()}
+    with pytest.raises(ValueError, match=r"weight must be float32 with assign=True, got torch"):
+        rbm.load_state_dict(double, assign=True)
+    assert torch.equal(rbm.weight, weight)
+    rbm.load_state_dict(double)
+    assert torch.equal(rbm.weight, other.weight)
+    with pytest.raises(RuntimeError, match='backend "meta" does not exist'):
+        rbm.to("meta")

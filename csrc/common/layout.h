@@ -1,9 +1,11 @@
 // Where things lie in memory; ncg_fast/reference.py states the same.
 //
-//   packed states  uint64 [n_units][n_words]            bit c of word w is chain 64 w + c, bits
-//   past the last are 0 levels         int32  [n_chains][n_units]           k stands for the
-//   probability k / 65535 digits         int8   [panels][n_digits][blocks][32 outputs][64 inputs]
-//   lowest digit first, padding 0
+// packed states: uint64 [n_units][n_words]; bit c of word w is chain 64 w + c, bits past the last
+// chain are 0.
+//
+// levels: int32 [n_chains][n_units]; k stands for the probability k / 65535.
+//
+// digits: int8 [panels][n_digits][blocks][32 outputs][64 inputs]; lowest digit first, padding 0.
 #pragma once
 #include <cstdint>
 

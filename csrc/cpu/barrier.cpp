@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include <climits>
+#include <cstdlib>
 
 #ifdef __linux__
 #include <linux/futex.h>
@@ -74,7 +75,10 @@ void barrier_wait(Barrier* barrier, int n_workers) {
 int64_t clock_time() { return nanoseconds(CLOCK_MONOTONIC); }
 int64_t core_time() { return nanoseconds(CLOCK_THREAD_CPUTIME_ID); }
 
-bool teams_pay() { return clock_time() >= __atomic_load_n(&alone_until, __ATOMIC_RELAXED); }
+bool teams_pay() {
+  static const bool always = std::getenv("NCG_FAST_TEAMS") != nullptr;
+  return always || clock_time() >= __atomic_load_n(&alone_until, __ATOMIC_RELAXED);
+}
 
 void team_ended(int64_t start, int64_t worked, int n_workers) {
   // Alone the caller would have worked as long as all workers together, for which its own share

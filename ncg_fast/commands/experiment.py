@@ -40,12 +40,12 @@ def load(config: Config) -> Experiment:
     """
     source = data.load(config.data, binarize=_binarize(config), seed=config.seed)
     config = replace(config, image_shape=source.image_shape)
-    if config.batch_size is None:
-        config = replace(config, batch_size=min(_BATCH_SIZE, len(source.train)))
     if config.labels and config.classes is None:
         config = replace(config, classes=_classes(source))
     train = _part(source, source.train, source.train_labels, config)
     test = _part(source, source.test, source.test_labels, config)
+    if config.batch_size is None:
+        config = replace(config, batch_size=min(_BATCH_SIZE, len(train.rows)))
     return Experiment(train, test, source.name, config)
 
 
@@ -96,13 +96,16 @@ def _classes(source: data.Dataset) -> tuple[int, ...]:
     if source.train_labels is None or source.test_labels is None:
         rule = "--labels must go with a data set that has labels"
         raise ValueError(f"{rule}, got {source.name}. Leave it out.")
-    return tuple(torch.cat([source.train_labels, source.test_labels]).unique().tolist())
+    found = torch.cat([source.train_labels, source.test_labels]).unique()
+    return tuple(found[found >= 0].tolist())
 
 
 def _part(source: data.Dataset, rows: Tensor, labels: Tensor | None, config: Config) -> Part:
     if config.classes is None:
         return Part(rows, None)
     classes = torch.tensor(config.classes)
+    if labels is not None:
+        rows, labels = rows[labels >= 0], labels[labels >= 0]  # the others are of several classes
     if labels is None or not bool(torch.isin(labels, classes).all()):
         rule = f"labels of {source.name} must be among {list(config.classes)}"
         raise ValueError(f"{rule}, got others or none. Name the data set of the run.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
 from dataclasses import asdict
@@ -99,11 +100,13 @@ def _fit(
             checkpoint_dir=folder,
             resume=args.resume,
         )
-    except Exception as error:
+    except BaseException as error:
         if before is None and not saved.exists():
             run_folder.discard(folder)  # nothing was trained: the name stays free
-        if before is not None and isinstance(error, ValueError):
-            run_folder.write_config(folder, before)  # refused: other rows, other settings
+        if before is not None and isinstance(error, ValueError | OSError):
+            with contextlib.suppress(OSError):  # refused, or no room: as it was, if that fits
+                run_folder.write_config(folder, before)
+                run_folder.write_records(folder, done)
         raise
 
 
