@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "cpu/barrier.h"
 #include "cpu/dispatch.h"
 #include "op_arguments.h"
 
@@ -250,6 +251,7 @@ void define(py::module_& m) {
   m.def("instruction_set", [] { return std::string(chosen().name); });
   m.def("instruction_sets", &names, py::arg("supported") = true);
   m.def("use_instruction_set", &use_instruction_set);
+  m.def("form_teams", &form_teams);
 
   const auto release = py::call_guard<py::gil_scoped_release>();
   m.def("pack_states", &pack_states, release);

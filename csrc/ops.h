@@ -86,7 +86,7 @@ struct Parameters {
 };
 
 struct UpdateResult {
-  float max_abs;  // of W; NaN or infinite where a weight or bias is
+  float max_abs;  // of W; NaN or infinite where a weight or bias is, NaN where a strength is
   int64_t switched_on, switched_off;
 };
 

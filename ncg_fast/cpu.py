@@ -25,6 +25,10 @@ instruction_set = _cpu.instruction_set
 instruction_sets = _cpu.instruction_sets
 use_instruction_set = _cpu.use_instruction_set
 
+form_teams = _cpu.form_teams
+
+if os.environ.get("NCG_FAST_TEAMS") == "always":
+    form_teams(True)
 if _wanted := os.environ.get("NCG_FAST_ISA"):
     use_instruction_set(_wanted)
 

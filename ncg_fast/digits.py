@@ -95,7 +95,7 @@ class DigitCache:
         if not math.isfinite(max_abs):
             self.restore(rbm, None)
             raise FloatingPointError(
-                f"RBM.train_step_: parameters must stay finite, got max |W| = {max_abs:g}. "
+                f"RBM.train_step_: parameters must stay finite, got {max_abs:g}. "
                 "Lower lr, and reload the last good state."
             )
         following = next_exponent(exponent, max_abs)

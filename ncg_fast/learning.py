@@ -194,9 +194,9 @@ def train_step_(
         numbers of connections switched on and off.
 
     Raises:
-        ValueError: as in ``contrastive_divergence``; a wrong rate, chains or velocities; NaN or inf
-            in the strengths; weights or biases with ``requires_grad_(False)``.
-        FloatingPointError: a weight became NaN or infinite.
+        ValueError: as in ``contrastive_divergence``; a wrong rate, chains or velocities; weights or
+            biases with ``requires_grad_(False)``.
+        FloatingPointError: a parameter is NaN or infinite after the step.
 
     Note:
         Deterministic by the machine's seed and the calls before, the same bits everywhere.
@@ -218,7 +218,6 @@ def train_step_(
         checks.require(sound, op, rule, type(velocities).__name__, remedy)
     op_checks.velocity_argument(op, momentum, None if velocities is None else velocities[0])
     check_trainable(op, rbm)
-    checks.finite(op, connection_strength=rbm.connection_strength)
     names = "lr", "lr_strength", "momentum", "weight_decay"
     options: dict[str, Any] = dict(zip(names, rates, strict=True))
     return train_batches_(

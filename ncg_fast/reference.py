@@ -252,7 +252,7 @@ def ncg_update_(
         hidden_data, visible_data, hidden_model, visible_model
     )
     zero, lr_ = f32(0.0, weight), f32(lr, weight)
-    old_weight, old_mask = weight.clone(), mask.clone()
+    old_weight, old_mask, nan = weight.clone(), mask.clone(), weight.new_empty(0)
 
     decay = fma(f32(-weight_decay, weight), old_weight, g) if weight_decay else g
     step = torch.where(old_mask, decay, zero)
@@ -273,6 +273,7 @@ def ncg_update_(
         s = fma(
             f32(lr_strength, weight), (old_weight * g)[:, learned], connection_strength[:, learned]
         )
+        nan = s[torch.isnan(s)]
         mask[:, learned] = (s > 0.5) | (mask[:, learned] & ~(s < 0.5))
         s = torch.where(s < 0, zero, s)
         connection_strength[:, learned] = torch.where(s > 1, f32(1.0, weight), s)
@@ -280,17 +281,17 @@ def ncg_update_(
     new = pack_weights(weight, mask, to_hidden.shape[1], weight_exponent)
     to_hidden.copy_(new[0])
     to_visible.copy_(new[1])
-    largest = _largest(weight, visible_bias, hidden_bias).double()
+    largest = _largest(weight, visible_bias, hidden_bias, nan).double()
     switched = (mask & ~old_mask).sum(), (old_mask & ~mask).sum()
     return torch.stack([largest, *(count.double() for count in switched)])
 
 
-def _largest(weight: Tensor, *biases: Tensor) -> Tensor:
-    """max |W|; NaN or infinite where a weight or bias is (as integers NaN > inf > finite)."""
-    weight_bits, *bias_bits = (
-        t.view(torch.int32).flatten() & 0x7FFFFFFF for t in (weight, *biases)
+def _largest(weight: Tensor, *others: Tensor) -> Tensor:
+    """max |W|; NaN or infinite where another value is (as integers NaN > inf > finite)."""
+    weight_bits, *other_bits = (
+        t.view(torch.int32).flatten() & 0x7FFFFFFF for t in (weight, *others)
     )
-    bad = (bits[bits >= 0x7F800000] for bits in bias_bits)
+    bad = (bits[bits >= 0x7F800000] for bits in other_bits)
     return torch.cat([weight_bits.new_zeros(1), weight_bits, *bad]).max().view(torch.float32)
 
 

@@ -162,9 +162,6 @@ class TrainingRun:
             checked = False  # within an epoch nobody else touches the machine
             n_on, n_off = n_on + on, n_off + off
             bar.update(len(batches))
-        strength = self.rbm.connection_strength
-        if strength is not None and not bool(torch.isfinite(strength).all()):
-            raise FloatingPointError("connection strengths must stay finite")
         return measure(
             self.rbm,
             self.rows,

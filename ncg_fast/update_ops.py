@@ -119,8 +119,8 @@ def ncg_update_(
         weight_decay: at least 0.
 
     Returns:
-        float64 (3,): max |W|, NaN or infinite where a weight or bias is; connections switched on;
-        connections switched off.
+        float64 (3,): max |W|, NaN or infinite where a weight or bias is, NaN where a strength is;
+        connections switched on; connections switched off.
 
     Raises:
         ValueError: wrong shape, dtype, device or range; sizes that differ.

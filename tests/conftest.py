@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("NCG_FAST_TEAMS", "always")  # two threads are two, however busy the machine
-
 import pytest
 import torch
 from command_line import WITH_FIGURES

@@ -34,6 +34,7 @@ ISAS = cpu.instruction_sets()
 def variants() -> Iterator[str]:
     """Each instruction set with 1 and 2 threads, in turn; the first state is restored."""
     isa, threads = cpu.instruction_set(), torch.get_num_threads()
+    cpu.form_teams(True)  # two threads are two, however busy the machine
     try:
         for name in ISAS:
             cpu.use_instruction_set(name)
@@ -41,6 +42,7 @@ def variants() -> Iterator[str]:
                 torch.set_num_threads(n)
                 yield f"{name}, {n} threads"
     finally:
+        cpu.form_teams(False)
         cpu.use_instruction_set(isa)
         torch.set_num_threads(threads)
 
@@ -299,3 +301,20 @@ def test_avx2_and_base_are_always_tested_on_x86() -> None:
 
     if platform.machine() in ("x86_64", "AMD64"):
         assert "base" in ISAS and "avx2" in ISAS
+
+
+@pytest.mark.parametrize("name", ["weight", "strength", "visible_bias", "hidden_bias"])
+def test_broken_parameters_are_reported(name: str) -> None:
+    m = Machine((61, 67, 70, 70), 2)
+    getattr(m, name).view(-1)[-1] = math.nan
+    tensors = parameters(m, False, False)
+    batch = m.n_rows, m.n_rows, 1, m.exponent, 0, 0.1, 0.5, 0.0, 0.0, SEED, 0
+    want = reference.train_step_(
+        *(None if t is None else t.clone() for t in tensors), m.data, None, *batch
+    )
+    assert math.isnan(float(want[0]))
+    for variant in variants():
+        got = cpu.train_step_(
+            *(None if t is None else t.clone() for t in tensors), m.data, None, *batch
+        )
+        assert math.isnan(float(got[0])), variant

@@ -158,7 +158,7 @@ def test_broken_strengths_stop_training():
 
     with pytest.raises(FloatingPointError, match="parameters must stay finite"):
         fit(rbm, rows, epochs=3, batch_size=10, lr=0.1, callbacks=[spoil], progress=False)
-    with pytest.raises(ValueError, match=r"RBM.train_step_: connection_strength must hold finite"):
+    with pytest.raises(FloatingPointError, match=r"RBM.train_step_: parameters must stay finite"):
         rbm.train_step_(rows, lr=0.1)
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-from ncg_fast import RBM
+from ncg_fast import RBM, cpu
 
 
 def trained(n_threads: int) -> list[torch.Tensor]:
@@ -22,11 +22,13 @@ def trained(n_threads: int) -> list[torch.Tensor]:
 
 def test_callers_at_once() -> None:
     threads = torch.get_num_threads()
+    cpu.form_teams(True)
     try:
         alone = trained(1)
         with ThreadPoolExecutor(4) as callers:
             results = list(callers.map(trained, (1, 2, 3, 4) * 2))
     finally:
+        cpu.form_teams(False)
         torch.set_num_threads(threads)
     for result in results:
         assert all(torch.equal(a, b) for a, b in zip(alone, result, strict=True))

@@ -16,8 +16,10 @@ void barrier_wait(Barrier* barrier, int n_workers);
 int64_t clock_time();
 int64_t core_time();
 
-// Whether teams are to be formed: not for a while after one that was slower than its caller alone.
+// Whether teams are to be formed: not for a while after one that was slower than its caller alone,
+// unless form_teams(true) was called.
 bool teams_pay();
+void form_teams(bool whether_they_pay_or_not);
 // A team of n_workers began at `start` (clock_time) and has ended; its caller worked that long.
 void team_ended(int64_t start, int64_t worked, int n_workers);
 

@@ -11,12 +11,18 @@ constexpr int32_t kInfinityBits = 0x7F800000;
 
 // One thread's part of what an update reports.
 struct Tally {
-  I magnitude = splat(0);  // |W| as integers: NaN > infinity > finite, so no bad weight is lost
+  // |W| and |S| as integers: NaN > infinity > finite, so nothing bad is lost.
+  I magnitude = splat(0), strength = splat(0);
   int64_t on = 0, off = 0;
 
+  // Of |W|; NaN where a strength is.
   int32_t max_bits() const {
+    const int32_t weights = largest(magnitude), strengths = largest(strength);
+    return strengths > kInfinityBits && strengths > weights ? strengths : weights;
+  }
+  static int32_t largest(I values) {
     alignas(64) int32_t lanes[kLanes];
-    store(lanes, magnitude);
+    store(lanes, values);
     int32_t most = 0;
     for (int i = 0; i < kLanes; ++i) most = lanes[i] > most ? lanes[i] : most;
     return most;
@@ -47,6 +53,7 @@ inline I update_lanes(const Parameters& p, const VectorRates& rates, int64_t at,
   if (p.strength != nullptr && learned > 0) {
     const F s = fma(rates.lr_strength, mul(w, g), load(p.strength + at, learned)),
             half = splat(0.5f), one = splat(1.f);
+    tally.strength = max(tally.strength, bit_and(as_bits(s), splat(0x7FFFFFFF)));
     const uint32_t valid = (1u << learned) - 1;
     const M kept = mask_or(less(half, s), mask_and_not(on, less(s, half)));
     store_mask(p.mask + at, kept, learned);
