@@ -24,6 +24,21 @@ def test_extreme_digits(digit: int, n_digits: int) -> None:
         both("sample_hidden", states, digits, bias, exponent, n_chains, SEED, 0, 0, None)
 
 
+@pytest.mark.parametrize("digit", [-128, 127])
+@pytest.mark.parametrize("n_digits", [2, 3])
+def test_extreme_digits_of_few_inputs(digit: int, n_digits: int) -> None:
+    """So few inputs are on that their digits are added up, but as many as one short sum takes."""
+    n_in, n_out, n_chains, n_on = 1349, 61, 70, 257
+    shape = -(-n_out // PANEL), n_digits, -(-n_in // BLOCK), PANEL, BLOCK
+    digits = torch.full(shape, digit, dtype=torch.int8)
+    bias, exponent = torch.zeros(n_out), -9
+    for first in (0, 255, n_in - n_on):
+        on = torch.zeros(n_chains, n_in, dtype=torch.bool)
+        on[:, first : first + n_on] = True
+        args = reference.pack_states(on), digits, bias, exponent, n_chains
+        both("hidden_mean", *args)
+
+
 @pytest.mark.parametrize("n_rows, n_chains", [(250, 250), (250, 241), (32640, 32640), (32700, 29)])
 @pytest.mark.parametrize("data_on", [True, False])
 def test_extreme_phases(n_rows: int, n_chains: int, data_on: bool) -> None:

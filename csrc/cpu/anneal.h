@@ -10,7 +10,8 @@ void anneal(const Anneal& op, int n_threads) {
   scratch_reset();
   const int64_t n_visible = op.to_visible.n_out, n_hidden = op.to_hidden.n_out, n = op.n_chains;
   const int64_t words = ceil_div(n, kWord), panels = ceil_div(n_hidden, kPanel);
-  const Operand v_in = make_operand(n_visible, n, false), h_in = make_operand(n_hidden, n, false);
+  const Operand v_in = make_operand(op.to_hidden, n, false),
+                h_in = make_operand(op.to_visible, n, false);
   const States visible{op.visible, n_visible, n, false};
   uint64_t* hidden = scratch<uint64_t>(n_hidden * words);
   double* parts = scratch<double>(panels * n);

@@ -34,7 +34,7 @@ inline double state_of(const States& states, int64_t chain, int64_t unit) {
 void free_energy(const Layer& layer, const States& states, const float* visible_bias,
                  double* energy, int n_threads) {
   scratch_reset();
-  const Operand in = make_operand(states.n_units, states.n_chains, states.levels);
+  const Operand in = make_operand(layer, states.n_chains, states.levels);
   const int64_t panels = ceil_div(layer.n_out, kPanel), n = states.n_chains;
   double* parts = scratch<double>(panels * n);  // added in the order of panels whatever the threads
   run_team(half_step_threads(layer, n, n_threads), [&](const Worker& me) {

@@ -21,9 +21,9 @@ void gibbs_steps(const Gibbs& g, int n_threads) {
   const int64_t n_visible = g.to_visible.n_out, n_hidden = g.to_hidden.n_out,
                 n_chains = g.visible.n_chains;
   const int64_t n_words = n_visible * ceil_div(n_chains, kWord);
-  const Operand start_in = make_operand(n_visible, n_chains, g.visible.levels);
-  const Operand v_in = g.visible.levels ? make_operand(n_visible, n_chains, false) : start_in;
-  const Operand h_in = make_operand(n_hidden, n_chains, false);
+  const Operand start_in = make_operand(g.to_hidden, n_chains, g.visible.levels);
+  const Operand v_in = g.visible.levels ? make_operand(g.to_hidden, n_chains, false) : start_in;
+  const Operand h_in = make_operand(g.to_visible, n_chains, false);
   const uint64_t* start = static_cast<const uint64_t*>(g.visible.data);
   run_team(half_step_threads(g.to_hidden, n_chains, n_threads), [&](const Worker& me) {
     expand(me, g.visible, start_in);

@@ -115,7 +115,7 @@ inline void sample_tiles(const Worker& me, const Layer& layer, const Operand& in
 void sample(const Layer& layer, const States& states, const Draw& draw, uint64_t* packed,
             int n_threads) {
   scratch_reset();
-  const Operand in = make_operand(states.n_units, states.n_chains, states.levels);
+  const Operand in = make_operand(layer, states.n_chains, states.levels);
   run_team(half_step_threads(layer, states.n_chains, n_threads), [&](const Worker& me) {
     expand(me, states, in);
     sample_tiles(me, layer, in, draw, packed);
@@ -124,7 +124,7 @@ void sample(const Layer& layer, const States& states, const Draw& draw, uint64_t
 
 void mean(const Layer& layer, const States& states, float* means, int n_threads) {
   scratch_reset();
-  const Operand in = make_operand(states.n_units, states.n_chains, states.levels);
+  const Operand in = make_operand(layer, states.n_chains, states.levels);
   run_team(half_step_threads(layer, states.n_chains, n_threads), [&](const Worker& me) {
     expand(me, states, in);
     for_each_tile(me, layer, in, [&](Tile& tile) {

@@ -1,5 +1,5 @@
-// States of one layer as bytes, four inputs a lane: the right-hand side of the product of a half
-// step.
+// States of one layer as the right-hand side of the product of a half step: bytes, four inputs a
+// lane, or, where few are on, the lists of those.
 #pragma once
 #include "common/layout.h"
 #include "cpu/scratch.h"
@@ -17,12 +17,18 @@ using ncg::fma;
 using ncg::mul;
 
 constexpr int kLaneGroup = 16;  // chains are padded to whole groups
+constexpr int kChunk = 256;     // inputs a list, whose numbers are bytes
 
 // uint8 [n_planes][words][n_quads][width of the word][4]: word w holds chains 64 w ..., inputs come
 // in quads. Packed states give one plane of 0/1, levels two: low and high byte.
+//
+// Or, in the same memory, the lists of packed states, uint8 [chunks][n_lanes][inputs of the chunk]:
+// the first n_on[chunk][lane] entries number the inputs of the chunk that are on.
 struct Operand {
   uint8_t* bytes;
-  int64_t n_chains, n_lanes, n_quads;
+  uint16_t* n_on;
+  bool* listed;  // which of the two: written by expand
+  int64_t n_out, n_chains, n_lanes, n_quads;
   int n_planes;
 
   int64_t words() const { return ceil_div(n_chains, kWord); }
@@ -33,21 +39,83 @@ struct Operand {
   uint8_t* word_bytes(int plane, int64_t word) const {
     return bytes + 4 * n_quads * (n_lanes * plane + kWord * word);
   }
+  int64_t blocks() const { return n_quads / (kBlock / 4); }
+  int64_t chunks() const { return ceil_div(blocks(), kChunk / kBlock); }
+  int blocks_of(int64_t chunk) const {
+    const int64_t left = blocks() - kChunk / kBlock * chunk;
+    return static_cast<int>(left < kChunk / kBlock ? left : kChunk / kBlock);
+  }
+  uint8_t* list(int64_t chunk, int64_t lane) const {
+    return bytes + kChunk * chunk * n_lanes + kBlock * blocks_of(chunk) * lane;
+  }
 };
 
-inline Operand make_operand(int64_t n_units, int64_t n_chains, bool levels) {
+// For the states of the layer's inputs.
+inline Operand make_operand(const Layer& layer, int64_t n_chains, bool levels) {
   Operand in;
+  in.n_out = layer.n_out;
   in.n_chains = n_chains;
   in.n_lanes = ceil_div(n_chains, kLaneGroup) * kLaneGroup;
-  in.n_quads = ceil_div(n_units, kBlock) * (kBlock / 4);
+  in.n_quads = ceil_div(layer.n_in, kBlock) * (kBlock / 4);
   in.n_planes = levels ? 2 : 1;
   in.bytes = scratch<uint8_t>(4 * in.n_quads * in.n_lanes * in.n_planes);
+  in.n_on = levels ? nullptr : scratch<uint16_t>(in.chunks() * in.n_lanes);
+  in.listed = scratch<bool>(1);
   return in;
 }
 
+// Whether adding up the rows of the inputs that are on takes less time than multiplying all. Rows
+// belong to whole panels.
+inline bool lists_pay(const uint64_t* packed, int64_t n_units, const Operand& in) {
+  const int64_t n_words = n_units * in.words(), padded = ceil_div(in.n_out, kPanel) * kPanel;
+  int64_t n_on = 0;
+  for (int64_t i = 0; i < n_words; ++i) n_on += __builtin_popcountll(packed[i]);
+  const double inputs = static_cast<double>(n_units);
+  const double adding =
+      (static_cast<double>(n_on) + kMakeCost * inputs) * static_cast<double>(padded);
+  return adding < kProductCost * inputs * static_cast<double>(in.n_lanes * in.n_out);
+}
+
+// Bit j of word i becomes bit i of word j.
+inline void transpose_bits(uint64_t bits[64]) {
+  uint64_t low = 0xFFFFFFFF;
+  for (int half = 32; half > 0; half /= 2, low ^= low << half)
+    for (int first = 0; first < 64; first += 2 * half)
+      for (int i = first; i < first + half; ++i) {
+        const uint64_t moved = ((bits[i] >> half) ^ bits[i + half]) & low;
+        bits[i] ^= moved << half;
+        bits[i + half] ^= moved;
+      }
+}
+
 // These share the work and end with a barrier.
-inline void expand_packed(const Worker& me, const uint64_t* packed, int64_t n_units,
-                          const Operand& in) {
+inline void list_packed(const Worker& me, const uint64_t* packed, int64_t n_units,
+                        const Operand& in) {
+  const int64_t words = in.words();
+  me.share(in.chunks() * words, [&](int64_t task) {
+    const int64_t chunk = task / words, word = task % words;
+    const int blocks = in.blocks_of(chunk);
+    uint64_t bits[kChunk / kBlock][kBlock];
+    for (int b = 0; b < blocks; ++b) {
+      for (int i = 0; i < kBlock; ++i) {
+        const int64_t unit = kChunk * chunk + kBlock * b + i;
+        bits[b][i] = unit < n_units ? packed[unit * words + word] : 0;
+      }
+      transpose_bits(bits[b]);
+    }
+    for (int l = 0; l < in.width(word); ++l) {
+      uint8_t* list = in.list(chunk, kWord * word + l);
+      int n = 0;
+      for (int b = 0; b < blocks; ++b)
+        for (uint64_t left = bits[b][l]; left != 0; left &= left - 1)
+          list[n++] = static_cast<uint8_t>(kBlock * b + __builtin_ctzll(left));
+      in.n_on[chunk * in.n_lanes + kWord * word + l] = static_cast<uint16_t>(n);
+    }
+  });
+}
+
+inline void bytes_packed(const Worker& me, const uint64_t* packed, int64_t n_units,
+                         const Operand& in) {
   const int64_t words = in.words();
   me.share(words * in.n_quads, [&](int64_t task) {
     const int64_t word = task / in.n_quads, quad = task % in.n_quads;
@@ -66,8 +134,19 @@ inline void expand_packed(const Worker& me, const uint64_t* packed, int64_t n_un
   });
 }
 
+inline void expand_packed(const Worker& me, const uint64_t* packed, int64_t n_units,
+                          const Operand& in) {
+  const bool listed = lists_pay(packed, n_units, in);
+  if (me.id == 0) *in.listed = listed;  // read by all after the barrier
+  if (listed)
+    list_packed(me, packed, n_units, in);
+  else
+    bytes_packed(me, packed, n_units, in);
+}
+
 inline void expand_levels(const Worker& me, const int32_t* levels, int64_t n_units,
                           const Operand& in) {
+  if (me.id == 0) *in.listed = false;
   const int64_t words = in.words();
   me.share(words * in.n_quads, [&](int64_t task) {
     const int64_t word = task / in.n_quads, quad = task % in.n_quads;

@@ -1,7 +1,7 @@
 // x = bias + (W∘A) states, tile by tile: exact digit products, then float32 from the highest place
 // down.
 #pragma once
-#include "cpu/operand.h"
+#include "cpu/gather_product.h"
 
 namespace ncg {
 namespace {
@@ -131,20 +131,61 @@ inline void level_tile(const Layer& layer, const Operand& in, int64_t panel, int
   });
 }
 
+// From products [lane][32 outputs] of gather_product.
+inline void gathered_tile(const Layer& layer, const float* products, Tile& tile) {
+  const F step = splat(power_of_two(layer.exponent + 1 - 8 * layer.n_digits));
+  for (int l = 0; l < tile.width; l += kLanes)
+    for (int r = 0; r < tile.n_units; r += 4) {
+      I columns[4];
+      load_columns(reinterpret_cast<const int32_t*>(products + l * kPanel + r), kPanel, columns);
+      for (int i = 0; i < 4 && r + i < tile.n_units; ++i)
+        store(tile.x + (r + i) * kWord + l,
+              fma(as_float(columns[i]), step, splat(layer.bias[tile.unit + r + i])));
+    }
+}
+
+inline Tile make_tile(const Layer& layer, const Operand& in, int64_t panel, int64_t word) {
+  Tile tile;
+  tile.unit = panel * kPanel;
+  tile.chain = word * kWord;
+  const int64_t units = layer.n_out - tile.unit, chains = in.n_chains - tile.chain;
+  tile.n_units = static_cast<int>(units < kPanel ? units : kPanel);
+  tile.n_chains = static_cast<int>(chains < kWord ? chains : kWord);
+  tile.width = in.width(word);
+  return tile;
+}
+
+// for_each_tile of listed states.
+template <class Use>
+inline void for_each_gathered_tile(const Worker& me, const Layer& layer, const Operand& in,
+                                   Use use) {
+  const int64_t panels = ceil_div(layer.n_out, kPanel), words = in.words();
+  const int64_t fair = panels * words / me.n_workers;  // so that no worker is without a strip
+  const int64_t strip = fair < 1 ? 1 : fair < kStripWords ? fair : kStripWords;
+  const int64_t strips = ceil_div(words, strip);
+  me.share(panels * strips, [&](int64_t task) {
+    const int64_t panel = task / strips, first = task % strips * strip;
+    const int64_t last = first + strip < words ? first + strip : words;
+    alignas(64) float products[kStripWords * kWord * kPanel];
+    const int64_t n_lanes = (last - 1 - first) * kWord + in.width(last - 1);
+    gather_product(layer, in, panel, first * kWord, static_cast<int>(n_lanes), products);
+    for (int64_t word = first; word < last; ++word) {
+      Tile tile = make_tile(layer, in, panel, word);
+      gathered_tile(layer, products + (word - first) * kWord * kPanel, tile);
+      use(tile);
+    }
+  });
+}
+
 // Calls use(tile) for every tile, panels shared out over the threads so that weights stay in one
 // core's cache; ends with a barrier.
 template <class Use>
 inline void for_each_tile(const Worker& me, const Layer& layer, const Operand& in, Use use) {
+  if (*in.listed) return for_each_gathered_tile(me, layer, in, use);
   const int64_t panels = ceil_div(layer.n_out, kPanel), words = in.words();
   me.share(panels * words, [&](int64_t task) {
     const int64_t panel = task / words, word = task % words;
-    Tile tile;
-    tile.unit = panel * kPanel;
-    tile.chain = word * kWord;
-    const int64_t units = layer.n_out - tile.unit, chains = in.n_chains - tile.chain;
-    tile.n_units = static_cast<int>(units < kPanel ? units : kPanel);
-    tile.n_chains = static_cast<int>(chains < kWord ? chains : kWord);
-    tile.width = in.width(word);
+    Tile tile = make_tile(layer, in, panel, word);
     if (in.n_planes == 1)
       packed_tile(layer, in, panel, word, tile);
     else

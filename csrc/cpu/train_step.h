@@ -17,9 +17,9 @@ UpdateResult train_step(const TrainStep& op, int n_threads) {
                          p.n_hidden,   p.n_digits,     p.exponent};
   const bool persistent = op.chains != nullptr;
 
-  const Operand data_in = make_operand(p.n_visible, n_rows, op.visible_data.levels);
-  const Operand v_in = make_operand(p.n_visible, n_chains, false);
-  const Operand h_in = make_operand(p.n_hidden, n_chains, false);
+  const Operand data_in = make_operand(to_hidden, n_rows, op.visible_data.levels);
+  const Operand v_in = make_operand(to_hidden, n_chains, false);
+  const Operand h_in = make_operand(to_visible, n_chains, false);
   uint64_t* hidden = scratch<uint64_t>(p.n_hidden * words);
   uint64_t* visible = persistent ? op.chains : scratch<uint64_t>(p.n_visible * words);
   const States model{visible, p.n_visible, n_chains, false};

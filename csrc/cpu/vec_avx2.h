@@ -96,6 +96,24 @@ inline void store_mask(uint8_t* p, M m, int n) {
     memcpy(p, bytes, static_cast<size_t>(n));
 }
 
+inline I add_halves(I a, I b) { return _mm256_add_epi16(a, b); }
+inline void load_columns(const int32_t* p, int64_t stride, I out[4]) {
+  I row[4];  // i and 4 + i
+  for (int i = 0; i < 4; ++i)
+    row[i] = _mm256_inserti128_si256(
+        _mm256_castsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + i * stride))),
+        _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + (i + 4) * stride)), 1);
+  const I low01 = _mm256_unpacklo_epi32(row[0], row[1]),
+          high01 = _mm256_unpackhi_epi32(row[0], row[1]),
+          low23 = _mm256_unpacklo_epi32(row[2], row[3]),
+          high23 = _mm256_unpackhi_epi32(row[2], row[3]);
+  out[0] = _mm256_unpacklo_epi64(low01, low23);
+  out[1] = _mm256_unpackhi_epi64(low01, low23);
+  out[2] = _mm256_unpacklo_epi64(high01, high23);
+  out[3] = _mm256_unpackhi_epi64(high01, high23);
+}
+constexpr double kProductCost = 0.43, kMakeCost = 4;
+
 // Pairs of u8 x s8 are added in int16 with saturation: u is split in two, so that none saturates.
 inline I dot4(I sum, I unsigned_bytes, I signed_bytes) {
   const I low = bit_and(unsigned_bytes, _mm256_set1_epi8(127));

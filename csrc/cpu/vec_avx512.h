@@ -69,6 +69,27 @@ inline void store_low_bytes(int8_t* p, I a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a));
 }
 
+inline I add_halves(I a, I b) { return _mm512_add_epi16(a, b); }
+inline void load_columns(const int32_t* p, int64_t stride, I out[4]) {
+  I row[4];  // i, 4 + i, 8 + i and 12 + i
+  for (int i = 0; i < 4; ++i) {
+    const auto part = [=](int k) {
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + (i + 4 * k) * stride));
+    };
+    row[i] = _mm512_inserti32x4(_mm512_castsi128_si512(part(0)), part(1), 1);
+    row[i] = _mm512_inserti32x4(_mm512_inserti32x4(row[i], part(2), 2), part(3), 3);
+  }
+  const I low01 = _mm512_unpacklo_epi32(row[0], row[1]),
+          high01 = _mm512_unpackhi_epi32(row[0], row[1]),
+          low23 = _mm512_unpacklo_epi32(row[2], row[3]),
+          high23 = _mm512_unpackhi_epi32(row[2], row[3]);
+  out[0] = _mm512_unpacklo_epi64(low01, low23);
+  out[1] = _mm512_unpackhi_epi64(low01, low23);
+  out[2] = _mm512_unpacklo_epi64(high01, high23);
+  out[3] = _mm512_unpackhi_epi64(high01, high23);
+}
+constexpr double kProductCost = 0.3, kMakeCost = 4;
+
 inline I dot4(I sum, I unsigned_bytes, I signed_bytes) {
   return _mm512_dpbusd_epi32(sum, unsigned_bytes, signed_bytes);
 }
