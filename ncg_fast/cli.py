@@ -1,4 +1,4 @@
-"""Command line: ``ncg-fast train | evaluate | sample | plot | info``."""
+"""Command line: ``ncg-fast train | evaluate | sample | plot | info | bench``."""
 
 from __future__ import annotations
 
@@ -102,13 +102,15 @@ def build_parser() -> argparse.ArgumentParser:
     _add_train(command("train", "Train a machine.", _TRAIN_EXAMPLES))
     summary = "Estimate log-likelihood, and accuracy where there are labels."
     _add_evaluate(command("evaluate", summary, _EVALUATE_EXAMPLES))
-    summary = "Draw samples of a trained machine."
-    _add_sample(command("sample", summary, _SAMPLE_EXAMPLES))
+    _add_sample(command("sample", "Draw samples of a trained machine.", _SAMPLE_EXAMPLES))
     summary = "Draw the figures of a run anew."
     _add_plot(command("plot", summary, "example: ncg-fast plot runs/digits-1"))
     summary = "Show version, back ends, instruction set and threads."
-    info = command("info", summary, "example: ncg-fast info --json")
-    info.add_argument("--json", action="store_true", help="as JSON")
+    _add_json(command("info", summary, "example: ncg-fast info --json"))
+    summary = "Time half step and training step against eager torch."
+    bench = command("bench", summary, "example: ncg-fast bench --threads 1")
+    _add_json(bench)
+    _add_threads(bench)
     return parser
 
 
@@ -126,9 +128,7 @@ def _option(group: Any, name: str, text: str, **settings: Any) -> None:
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     data = parser.add_argument_group("data")
-    text = (
-        "digits, mnist, fashion-mnist, bars-and-stripes-N, a set of $NCG_FAST_DATA, or .npz, .npy"
-    )
+    text = "digits, mnist, fashion-mnist, bars-and-stripes-N, a set of $NCG_FAST_DATA, .npz, .npy"
     _option(data, "data", text, metavar="NAME_OR_PATH")
     text = "grey values to 0 and 1; none: as probabilities, without NLL"
     _option(data, "binarize", text, choices=("stochastic", "threshold", "none"), metavar="HOW")
@@ -159,9 +159,8 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     _option(learning, "lr", "rate of weights and biases", metavar="RATE")
     text = "rate of the connection strengths (default: 5 times --lr)"
     _option(learning, "lr_strength", text, type=float, metavar="RATE")
-    _option(
-        learning, "momentum", "share of the last step that is taken again, in [0, 1]", metavar="X"
-    )
+    text = "share of the last step that is taken again, in [0, 1]"
+    _option(learning, "momentum", text, metavar="X")
     _option(learning, "weight_decay", "L2 penalty on the weights", metavar="X")
     text = "ncg: connections are learned; static: they stay"
     _option(learning, "rule", text, choices=("ncg", "static"), metavar="NAME")
@@ -180,6 +179,10 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--no-figures", action="store_true", help="draw none")
     _add_threads(run)
     run.add_argument("--quiet", action="store_true", help="print errors only")
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="as JSON")
 
 
 def _add_threads(parser: Any) -> None:
@@ -201,7 +204,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--betas", type=int, metavar="N", help=text)
     text = "of AIS, in [0, 2^63) (default: 0)"
     parser.add_argument("--seed", type=int, default=0, metavar="SEED", help=text)
-    parser.add_argument("--json", action="store_true", help="as JSON")
+    _add_json(parser)
     _add_threads(parser)
 
 

@@ -47,6 +47,7 @@ def test_commands_are_valid():
         "sample",
         "plot",
         "info",
+        "bench",
     }
     for command in commands:
         build_parser().parse_args(command.split())
