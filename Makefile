@@ -3,7 +3,7 @@ BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt
 CSRC := $(shell find csrc -type f)
 
-.PHONY: help setup demo test sanitize lint format clean
+.PHONY: help setup demo test bench sanitize lint format clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -17,6 +17,9 @@ demo: setup  ## train the default model on the digits that come with scikit-lear
 test: setup  ## run the tests
 	$(BIN)/python -m pytest
 
+bench: setup  ## time every job against its baselines, in ten minutes; writes benchmarks/results and README.md
+	$(BIN)/python benchmarks/speed.py --write
+
 sanitize: setup  ## run the kernels' tests under GCC's sanitizers: addresses, undefined behaviour, threads
 	.ci/sanitize address,undefined
 	.ci/sanitize thread
@@ -25,12 +28,12 @@ lint: .venv/lint-installed  ## check style, types and format, changing nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $(CSRC)
+	$(BIN)/clang-format --dry-run --Werror $(CSRC) benchmarks/limits.cpp
 
 format: .venv/lint-installed  ## rewrite the sources in the project's format
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $(CSRC)
+	$(BIN)/clang-format -i $(CSRC) benchmarks/limits.cpp
 
 clean:  ## remove what building and testing made; keeps .venv's packages and runs/
 	rm -rf build dist *.egg-info ncg_fast/_*.so .venv/installed .venv/lint-installed

@@ -1,158 +1,203 @@
-"""Times a half step and a training step against eager torch, in turn, on checked results.
+"""Times every job against its baselines, in turn, on checked results, within ten minutes.
 
-    python benchmarks/speed.py            prints the table
-    python benchmarks/speed.py --write    also writes benchmarks/results and README.md
-
-Each job is first compared with reference.py bit for bit on the very shape it is timed on. Variants
-then take turns, so that a slow spell of a shared machine hits all of them; the table gives medians,
-quartiles and ratios of medians.
+python benchmarks/speed.py            writes benchmarks/results/MACHINE.json
+python benchmarks/speed.py --write    also puts its tables into README.md
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
+import re
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from statistics import quantiles
-from typing import Any
+from typing import Any, NamedTuple
 
+import baselines
+import jobs
+import limits
+import tables
 import torch
+from jobs import Job, Work
 
-from ncg_fast import RBM, cpu, ops, reference
+from ncg_fast import cpu
+from ncg_fast.benchmark import (
+    Case,
+    Eager,
+    Run,
+    faster_draw,
+    in_turn,
+    machine,
+    milliseconds,
+    speedup,
+)
 
-ROOT = Path(__file__).parents[1]
-N_VISIBLE, N_HIDDEN, BATCH = 784, 500, 128
-BEGIN, END = "<!-- speed: begin -->\n", "<!-- speed: end -->\n"
-
-
-class Eager:
-    """The same step in plain torch, fp32, W*A formed at each use, as a user would write it."""
-
-    def __init__(self, rbm: RBM, rows: torch.Tensor, draw: Callable[[torch.Tensor], torch.Tensor]):
-        parameters = rbm.weight, rbm.connection_strength, rbm.visible_bias, rbm.hidden_bias
-        self.w, self.s, self.b, self.c = (p.detach().clone() for p in parameters)
-        self.a, self.v, self.draw = rbm.mask.float(), rows.float(), draw
-
-    def half_step(self) -> torch.Tensor:
-        return self.draw(torch.sigmoid(torch.addmm(self.c, self.v, (self.w * self.a).t())))
-
-    def train_step(self, lr: float = 1e-4) -> None:
-        masked = self.w * self.a
-        p_h = torch.sigmoid(torch.addmm(self.c, self.v, masked.t()))
-        v_k = self.draw(torch.sigmoid(torch.addmm(self.b, self.draw(p_h), masked)))
-        p_k = torch.sigmoid(torch.addmm(self.c, v_k, masked.t()))
-        g = (p_h.t() @ self.v - p_k.t() @ v_k) / BATCH
-        self.s.add_(self.w * g, alpha=lr)
-        self.w.add_(self.a * g, alpha=lr)
-        self.a = torch.where(self.s < 0.5, 0.0, torch.where(self.s > 0.5, 1.0, self.a))
-        self.s.clamp_(0, 1)
-        self.b.add_((self.v - v_k).mean(0), alpha=lr)
-        self.c.add_((p_h - p_k).mean(0), alpha=lr)
+RESULTS = Path(__file__).parent / "results"
+_LAST_START = 480  # seconds; later machines are left out, with a note
+_OURS, _EAGER = 28, 44  # bytes a connection that a machine takes while it is made; the eager one
 
 
-def check(rbm: RBM, rows: torch.Tensor) -> None:
-    """Raises unless half step and training step equal the reference on this shape."""
-    for n_digits in (2, 3):
-        args = rows, *rbm._to_hidden(n_digits), BATCH, 1, 0, 0, None
-        if not torch.equal(cpu.sample_hidden(*args), reference.sample_hidden(*args)):
-            raise RuntimeError("sample_hidden differs from the reference: nothing is timed")
-    to_hidden, to_visible, b, c, exponent = rbm._model(2)
-    tensors = rbm.weight, rbm.connection_strength, rbm.mask, b, c, to_hidden, to_visible
-    results = []
-    for backend in (cpu, reference):
-        written = [t.detach().clone() for t in tensors]
-        batch = rows, None, BATCH, BATCH, 1, exponent, 0, 0.1, 0.5, 0.0, 0.0, 1, 0
-        results.append([backend.train_step_(*written, None, None, None, *batch), *written])
-    if not all(torch.equal(a, b) for a, b in zip(*results, strict=True)):
-        raise RuntimeError("train_step_ differs from the reference: nothing is timed")
+class Shape(NamedTuple):
+    """A machine, the jobs to time on it, and the seconds for each."""
+
+    n_threads: int
+    n_visible: int
+    n_hidden: int
+    n_rows: int
+    density: float
+    jobs: tuple[Callable[[Case], Job], ...]
+    seconds: float = 2.0
+    all_baselines: bool = False
 
 
-def in_turn(variants: dict[str, Callable[[], Any]], n_rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of each variant: quartiles over rounds of three calls."""
-    samples: dict[str, list[float]] = {name: [] for name in variants}
-    for turn in range(n_rounds + 3):
-        for name, run in variants.items():
-            start = time.perf_counter()
-            for _ in range(3):
-                run()
-            if turn >= 3:  # the first warm up
-                samples[name].append((time.perf_counter() - start) / 3 * 1e3)
-    return {name: [round(q, 4) for q in quantiles(times, n=4)] for name, times in samples.items()}
+def plan() -> Iterator[Shape]:
+    """What is timed, the machines that take longest last."""
+    there, back, step = jobs.half_step, jobs.half_step_back, jobs.training_step
+    ten, lower = partial(step, n_steps=10), cpu.instruction_sets()
+    lower = tuple(reversed(lower[: lower.index(cpu.instruction_set())]))
+    every = partial(step, lower=lower)
+    gradients = jobs.connection_gradient, jobs.ncg_update
+    yield Shape(1, 784, 500, 128, 0.5, (there, every), 4.0)
+    yield Shape(1, 784, 4096, 512, 0.5, (there, step))
+    yield Shape(2, 784, 500, 128, 0.5, (there, every), 8.0, all_baselines=True)
+    yield Shape(2, 784, 500, 128, 0.5, (back, *gradients, ten))
+    yield Shape(2, 784, 500, 5, 0.5, (there, step))
+    yield Shape(2, 784, 500, 50, 0.5, (there, step, ten))
+    yield Shape(2, 784, 500, 512, 0.5, (there, step, jobs.free_energy))
+    yield Shape(2, 784, 500, 512, 0.5, (jobs.gibbs_steps,), 4.0, all_baselines=True)
+    yield Shape(2, 784, 500, 100, 0.5, (jobs.anneal,))
+    yield Shape(2, 784, 4096, 512, 0.5, (there, back, *gradients, step, jobs.free_energy))
+    yield Shape(2, 4096, 4096, 128, 0.5, (there, step))
+    for density in (1.0, 0.1, 0.02):
+        yield Shape(2, 784, 500, 128, density, (there, step))
+    for density in (1.0, 0.1, 0.02):
+        yield Shape(2, 784, 16384, 128, density, (there, step))
+    yield Shape(2, 784, 16384, 128, 0.5, (there, back, jobs.ncg_update, step))
+    yield Shape(2, 784, 500, 50, 0.5, (jobs.mnist_epoch,))
+    yield Shape(2, 784, 262144, 64, 0.5, (there, step))
+    yield Shape(2, 784, 1048576, 64, 0.5, (there, step))
 
 
-def measure(n_threads: int, n_rounds: int) -> dict[str, list[float]]:
-    torch.set_num_threads(n_threads)
-    torch.manual_seed(0)
-    dense = torch.rand(BATCH, N_VISIBLE) < 0.2
-    rbm = RBM(N_VISIBLE, N_HIDDEN, density=0.5, seed=0)
-    rows = ops.pack_states(dense)
-    check(rbm, rows)
-    slow = Eager(rbm, dense, torch.bernoulli)
-    fast = Eager(rbm, dense, lambda p: (torch.rand_like(p) < p).float())
-    half = {n: (rows, *rbm._to_hidden(n), BATCH, 1, 0, 0, None) for n in (2, 3)}
-    sample = torch.ops.ncg_fast.sample_hidden
-    return in_turn(
-        {
-            "half step, eager, bernoulli": slow.half_step,
-            "half step, eager, rand < p": fast.half_step,
-            "half step, 2 digits": lambda: sample(*half[2]),
-            "half step, 3 digits": lambda: sample(*half[3]),
-            "training step, eager, bernoulli": slow.train_step,
-            "training step, eager, rand < p": fast.train_step,
-            "training step": lambda: rbm.train_step_(dense, 1, lr=1e-4, lr_strength=1e-4),
-        },
-        n_rounds,
-    )
+def programs(job: Job, case: Case, shape: Shape, draw: str, notes: list[str]) -> dict[str, Run]:
+    """What the job is held against."""
+    if free_memory() < _EAGER * case.rbm.weight.numel():
+        notes.append(f"{title(shape)}: memory does not hold the eager baseline.")
+        return {}
+    found: dict[str, Run] = {baselines.EAGER: job.eager(Eager(case, draw))}
+    if shape.all_baselines:
+        found |= baselines.low_precision(case, draw, job.eager)
+    if shape.all_baselines and not job.loops:
+        found |= baselines.compiled(case, job.eager, notes)
+    if shape.all_baselines and job.name == "CD-1 step":
+        found |= baselines.scikit_learn(case, notes) | baselines.rbms(case, notes)
+    return found
 
 
-def table(results: dict[str, dict[str, list[float]]]) -> str:
-    """A row a variant: median [quartiles] in ms, and the ratio to the faster eager variant."""
-    lines = ["| job | " + " | ".join(f"{n} thread(s), ms | x" for n in results) + " |"]
-    lines += ["|---|" + "---|---|" * len(results)]
-    for name in next(iter(results.values())):
-        cells = []
-        for found in results.values():
-            low, median, high = found[name]
-            baseline = found[name.split(",")[0] + ", eager, rand < p"][1]
-            cells += [f"{median:.2f} [{low:.2f}, {high:.2f}]", f"{baseline / median:.1f}"]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+def measure(shape: Shape, notes: list[str]) -> Iterator[dict[str, Any]]:
+    """Checks each job, times it and its baselines in turn; a record of each."""
+    case = Case(*shape[1:5])
+    large = case.rbm.weight.numel() > 1 << 22  # where both draws cost the same
+    draw = "rand < p" if large else faster_draw(case)
+    for make in shape.jobs:
+        try:
+            job = make(case)
+        except OSError as error:  # data that are not on disk
+            notes.append(f"{title(shape)}: left out. {error}")
+            continue
+        job.check()
+        own: dict[str, Run] = {name: run for name, (run, _) in job.own.items()}
+        others = programs(job, case, shape, draw, notes)
+        samples = in_turn(own | others, shape.seconds)
+        times = milliseconds(samples)
+        results = {
+            name: {
+                "work": work,
+                "speedup": {other: speedup(samples, name, other) for other in others},
+            }
+            for name, (_, work) in job.own.items()
+        }
+        n_rounds = {name: len(taken) for name, taken in samples.items()}
+        record = {"job": job.name, "note": job.note, "draw": draw}
+        record |= dict(zip(Shape._fields[:5], shape, strict=False))
+        yield {**record, "ms": times, "n_rounds": n_rounds, "own": results}
 
 
-def processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor()
+def rates(work: Work, seconds: float, variant: str, limit: dict[str, Any]) -> dict[str, Any]:
+    """Work a second, and the share of the machine's limit: the longer of products and memory."""
+    size = "cache" if work.resident <= limits.cache_bytes() else "far"
+    memory = work.read / limit["read"][size] + work.updated / limit["update"][size]
+    forced = variant in cpu.instruction_sets()
+    rate = limit["products"].get(variant if forced else cpu.instruction_set())
+    least = max(work.products / rate, memory) if rate else None
+    return {
+        "multiply_adds_per_s": work.multiply_adds / seconds,
+        "bytes_per_s": (work.read + work.updated) / seconds,
+        "share": least and round(least / seconds, 4),
+    }
+
+
+def free_memory() -> int:
+    """Bytes that can be had without swapping."""
+    found = re.search(r"MemAvailable: +(\d+) kB", Path("/proc/meminfo").read_text())
+    return int(found[1]) << 10 if found else 0
+
+
+def title(shape: Shape) -> str:
+    return f"{shape.n_rows} x {shape.n_visible} x {shape.n_hidden}"
+
+
+def run(shapes: Sequence[Shape]) -> dict[str, Any]:
+    """The records of these shapes, and what they depend on."""
+    start = time.perf_counter()
+    notes: list[str] = []
+    records: list[dict[str, Any]] = []
+    threads = sorted({shape.n_threads for shape in shapes})
+    limit = {n: limits.measure(n) for n in threads}
+    for shape in shapes:
+        if free_memory() < _OURS * shape.n_visible * shape.n_hidden:
+            notes.append(f"{title(shape)}: left out, memory does not hold it.")
+            continue
+        if time.perf_counter() - start > _LAST_START:
+            notes.append(f"{title(shape)}: left out, ten minutes are up.")
+            continue
+        torch.set_num_threads(shape.n_threads)
+        for record in measure(shape, notes):
+            records.append(record)
+            spent = time.perf_counter() - start
+            print(f"{spent:4.0f} s  {title(shape)}  {record['job']}: {record['ms']}", flush=True)
+    for n in threads:  # again: a busy spell may have hit the first
+        limit[n] = limits.better(limit[n], limits.measure(n))
+    for record in records:
+        for variant, own in record["own"].items():
+            seconds = record["ms"][variant][1] / 1e3
+            own |= rates(own.pop("work"), seconds, variant, limit[record["n_threads"]])
+    found = {**machine(), "commit": commit(), "seconds": round(time.perf_counter() - start)}
+    found.pop("threads")
+    return {**found, "limits": limit, "notes": list(dict.fromkeys(notes)), "records": records}
+
+
+def commit() -> str:
+    """The commit, marked where files differ from it."""
+    git = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    done = subprocess.run(git, cwd=RESULTS.parent, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=40, help="counted turns (default: 40)")
-    parser.add_argument("--write", action="store_true", help="write the results and README.md")
-    options = parser.parse_args()
-    results = {str(n): measure(n, options.rounds) for n in (1, 2)}
-    print(table(results))
-    if not options.write:
-        return
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
-    ).stdout.strip()
-    machine = {"processor": processor(), "instruction_set": cpu.instruction_set()}
-    record = {**machine, "torch": torch.__version__, "commit": commit, "threads": results}
-    name = "".join(c if c.isalnum() else "-" for c in machine["processor"].lower())
-    target = ROOT / "benchmarks" / "results" / f"{name}-{machine['instruction_set']}.json"
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps(record, indent=1) + "\n")
-    readme = ROOT / "README.md"
-    before, rest = readme.read_text().split(BEGIN)
-    words = f"{machine['processor']}, {machine['instruction_set']}, torch {torch.__version__}"
-    caption = f"{words}, commit {commit}: median [quartiles].\n\n"
-    readme.write_text(before + BEGIN + caption + table(results) + END + rest.split(END)[1])
+    parser.add_argument("--write", action="store_true", help="put the tables into README.md")
+    args = parser.parse_args()
+    found = run([*plan()])
+    words = f"{found['processor']} {found['instruction_set']}".lower()
+    target = RESULTS / f"{re.sub('[^a-z0-9]+', '-', words)}.json"
+    RESULTS.mkdir(exist_ok=True)
+    target.write_text(json.dumps(found, indent=1) + "\n")
+    if args.write:
+        tables.write(tables.render(json.loads(target.read_text()), target.name))
+    print("\n".join([*found["notes"], f"{found['seconds']} s, written to {target}"]))
 
 
 if __name__ == "__main__":

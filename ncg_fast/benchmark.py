@@ -29,7 +29,7 @@ _ACTIVE = 0.2  # of the visible units are on in a row
 _RATES: dict[str, Any] = {"lr": 1e-4, "lr_strength": 1e-4}
 _SLICE = 2e-3  # seconds that a variant runs before the next takes its turn
 _MIN_ROUNDS, _MAX_ROUNDS = 3, 64
-_CAP = 10.0  # seconds; a variant that needs more for its fewest rounds has one round
+_CAP = 20.0  # seconds; a variant that needs more for its fewest rounds has one round
 _WHOLE = 1 << 31  # multiply-adds of a half step up to which the reference computes every unit
 
 

@@ -1,0 +1,251 @@
+"""The jobs whose speed is measured: ours, the same in eager torch, the check, and the work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import baselines
+import torch
+from torch import Tensor
+
+import ncg_fast
+from ncg_fast import cpu, data, ops, reference
+from ncg_fast.benchmark import Case, Eager, Run, same
+from ncg_fast.digits import EVALUATION_DIGITS, TRAINING_DIGITS
+from ncg_fast.numerics import to_levels
+
+OURS = "ncg_fast"
+_UPDATED = 2 * (4 + 4 + 1) + 2 * TRAINING_DIGITS  # bytes a connection that an update moves
+_RESIDENT = 4 + 4 + 1 + 2 * TRAINING_DIGITS  # bytes a connection that a training step touches
+_PLANES = 2  # bytes of a hidden probability
+
+
+class Work(NamedTuple):
+    """Of one call: what eager torch multiplies; what dense kernels multiply and move at least."""
+
+    multiply_adds: float  # of the mathematics, every connection counted
+    products: float  # multiply-adds of bytes
+    read: float  # bytes that are read only
+    updated: float  # bytes that are read and written, both counted
+    resident: float  # bytes of weights, digits, strengths and mask
+
+
+class Job(NamedTuple):
+    """A job on a case."""
+
+    name: str
+    own: dict[str, tuple[Run, Work]]
+    eager: Callable[[Eager], Run]
+    check: Callable[[], object]
+    note: str = ""
+    loops: bool = False  # torch.compile would write every pass of the loop out
+
+
+def forced(instruction_set: str, run: Run) -> Run:
+    """Runs on another instruction set than the best one."""
+
+    def call() -> None:
+        before = cpu.instruction_set()
+        cpu.use_instruction_set(instruction_set)
+        try:
+            run()
+        finally:
+            cpu.use_instruction_set(before)
+
+    return call
+
+
+# --- chains ---
+
+
+def _half_step_work(case: Case, n_digits: int, n_half_steps: int = 1) -> Work:
+    pairs = case.rbm.weight.numel()
+    multiply_adds = n_half_steps * case.n_rows * pairs
+    read, resident = n_half_steps * n_digits * pairs, min(n_half_steps, 2) * n_digits * pairs
+    return Work(multiply_adds, n_digits * multiply_adds, read, 0, resident)
+
+
+def half_step(case: Case) -> Job:
+    own = {
+        f"{n} digits": (partial(case.half_step, n), _half_step_work(case, n))
+        for n in (TRAINING_DIGITS, EVALUATION_DIGITS)
+    }
+
+    def check() -> None:
+        for n in (TRAINING_DIGITS, EVALUATION_DIGITS):
+            case.check_sweep(case.visible, n)
+
+    return Job("half step v → h", own, lambda eager: eager.half_step, check)
+
+
+def half_step_back(case: Case) -> Job:
+    hidden = case.half_step()
+
+    def run() -> Tensor:
+        layer = case.rbm._to_visible(TRAINING_DIGITS)
+        return ops.sample_visible(hidden, *layer, case.n_rows, **case.rbm._draw())
+
+    own = {"2 digits": (run, _half_step_work(case, TRAINING_DIGITS))}
+    states = ops.unpack_states(hidden, case.n_rows)
+
+    def eager(machine: Eager) -> Run:
+        return partial(baselines.sample_visible, machine, states.to(machine.v.dtype))
+
+    return Job("half step h → v", own, eager, lambda: case.check_sweep(case.visible))
+
+
+def gibbs_steps(case: Case, n_steps: int = 100) -> Job:
+    def run(n_steps: int = n_steps) -> tuple[Tensor, Tensor]:
+        model, draw = case.rbm._model(TRAINING_DIGITS), case.rbm._draw()
+        return ops.gibbs_steps(case.visible, *model, case.n_rows, n_steps, **draw)
+
+    def check() -> None:
+        last = case.check_sweep(case.check_sweep(case.visible), t=1)
+        same("gibbs_steps", [run(2)[0]], [last])
+
+    own = {"2 digits": (run, _half_step_work(case, TRAINING_DIGITS, 2 * n_steps))}
+    name, note = f"{n_steps} Gibbs steps", "checked on its first 2; not compiled by torch.compile"
+    return Job(name, own, lambda e: partial(baselines.gibbs_steps, e, n_steps), check, note, True)
+
+
+# --- learning: the reference computes these machines whole ---
+
+
+def _phases(case: Case) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    draw = case.rbm._draw()
+    last, _ = ops.gibbs_steps(
+        case.visible, *case.rbm._model(TRAINING_DIGITS), case.n_rows, 1, **draw
+    )
+    layer = case.rbm._to_hidden(TRAINING_DIGITS)
+    means = (ops.hidden_mean(v, *layer, case.n_rows) for v in (case.visible, last))
+    data_levels, model_levels = map(to_levels, means)
+    return data_levels, case.visible, model_levels, last
+
+
+def _eager_phases(case: Case, eager: Eager) -> tuple[Tensor, Tensor, Tensor]:
+    h_data, _, h_model, v_model = _phases(case)
+    states = ops.unpack_states(v_model, case.n_rows)
+    means = (levels / 65535 for levels in (h_data, h_model))
+    p_h, p_k, v_k = (t.to(eager.v.dtype) for t in (*means, states))
+    return p_h, p_k, v_k
+
+
+def _gradient_work(case: Case, updated: int, resident: int) -> Work:
+    pairs, multiply_adds = case.rbm.weight.numel(), 2 * case.n_rows * case.rbm.weight.numel()
+    return Work(multiply_adds, _PLANES * multiply_adds, 0, updated * pairs, resident * pairs)
+
+
+def connection_gradient(case: Case) -> Job:
+    phases, pairs = _phases(case), {"weight": case.rbm.weight, "mask": case.rbm.mask}
+    run = partial(ops.connection_gradient, *phases, **pairs)
+
+    def check() -> None:
+        same("phases", list(phases), list(case.phases()))
+        same(
+            "connection_gradient",
+            [*run()],
+            [*reference.connection_gradient(*phases, *pairs.values())],
+        )
+
+    def eager(machine: Eager) -> Run:
+        return partial(baselines.connection_gradient, machine, *_eager_phases(case, machine))
+
+    own = {OURS: (run, _gradient_work(case, 4 + 1 + 3 * 4, 4 + 1 + 3 * 4))}
+    return Job("connection gradient", own, eager, check)
+
+
+def ncg_update(case: Case) -> Job:
+    phases, (*_, exponent) = _phases(case), case.rbm._model(TRAINING_DIGITS)
+    written = ops.Parameters(*(tensor.clone() for tensor in case.checked_parameters()))
+    rates = {"lr": 1e-4, "lr_strength": 1e-4}
+
+    def run() -> Tensor:
+        return ops.ncg_update_(written, *phases, weight_exponent=exponent, **rates)
+
+    def check() -> None:
+        expected = [tensor if tensor is None else tensor.clone() for tensor in written]
+        options = exponent, 0, *rates.values(), 0.0, 0.0
+        found = reference.ncg_update_(*expected, *phases, *options)
+        same("ncg_update_", [run(), *written[:7]], [found, *expected[:7]])
+
+    def eager(machine: Eager) -> Run:
+        return partial(machine.update, *_eager_phases(case, machine))
+
+    own = {OURS: (run, _gradient_work(case, _UPDATED, _RESIDENT))}
+    return Job("update", own, eager, check)
+
+
+def _training_work(case: Case, n_steps: int, n_batches: int = 1) -> Work:
+    chains = _half_step_work(case, TRAINING_DIGITS, 2 * n_steps + 1)
+    update = _gradient_work(case, _UPDATED, _RESIDENT)
+    once = Work(*(a + b for a, b in zip(chains, update, strict=True)))
+    return Work(*(n_batches * amount for amount in once[:-1]), update.resident)
+
+
+def training_step(case: Case, n_steps: int = 1, lower: tuple[str, ...] = ()) -> Job:
+    """CD-k; lower instruction sets are forced in further variants."""
+    work, run = _training_work(case, n_steps), partial(case.train_step, n_steps)
+    own = {OURS: (run, work), **{name: (forced(name, run), work) for name in lower}}
+
+    def check() -> None:
+        case.check_train_step(n_steps)
+        for name in lower:
+            forced(name, partial(case.check_train_step, n_steps))()
+
+    return Job(f"CD-{n_steps} step", own, lambda e: partial(e.train_step, n_steps), check)
+
+
+def mnist_epoch(case: Case, n_steps: int = 10) -> Job:
+    rows = data.load("mnist").train
+    rates = {"lr": 0.1, "lr_strength": 0.5, "progress": False}
+    run = partial(
+        ncg_fast.fit, case.rbm, rows, epochs=1, batch_size=case.n_rows, n_steps=n_steps, **rates
+    )
+    n_batches = -(-len(rows) // case.n_rows)
+    own = {OURS: (run, _training_work(case, n_steps, n_batches))}
+    note = "one of its steps is checked; eager: the steps alone"
+    check = partial(case.check_train_step, n_steps)
+    name = f"MNIST epoch, CD-{n_steps}"
+    return Job(name, own, lambda e: partial(baselines.epoch, e, rows, n_steps), check, note)
+
+
+# --- energies ---
+
+
+def _close(op: str, found: Tensor, expected: Tensor) -> None:
+    agree = torch.isclose(found, expected, rtol=1e-10, atol=0).all()
+    same(op, [agree], [torch.ones_like(agree)])
+
+
+def free_energy(case: Case) -> Job:
+    to_hidden, _, *rest = case.rbm._model(EVALUATION_DIGITS)
+    arguments = case.visible, to_hidden, *rest, case.n_rows
+    run = partial(ops.free_energy, *arguments)
+    own = {"3 digits": (run, _half_step_work(case, EVALUATION_DIGITS))}
+
+    def check() -> None:
+        _close("free_energy", run(), reference.free_energy(*arguments))
+
+    return Job("free energy", own, lambda e: partial(baselines.free_energy, e), check)
+
+
+def anneal(case: Case, n_betas: int = 101) -> Job:
+    *model, exponent = case.rbm._model(EVALUATION_DIGITS)
+    base = torch.zeros_like(model[2])
+    ladder = torch.linspace(0, 1, n_betas, dtype=torch.float64)
+
+    def run(ladder: Tensor = ladder) -> tuple[Tensor, Tensor]:
+        return ops.anneal(case.visible, *model, base, ladder, exponent, case.n_rows, seed=1)
+
+    def check() -> None:
+        short = torch.linspace(0, 1, 4, dtype=torch.float64)
+        arguments = case.visible, *model, base, short, exponent, case.n_rows, 1, 0, 0
+        (states, log_weights), expected = run(short), reference.anneal(*arguments)
+        same("anneal", [states], [expected[0]])
+        _close("anneal", log_weights, expected[1])
+
+    own = {"3 digits": (run, _half_step_work(case, EVALUATION_DIGITS, 2 * (n_betas - 1)))}
+    name, note = f"AIS, {n_betas - 1} sweeps", "checked on a ladder of 3 sweeps"
+    return Job(name, own, lambda e: partial(baselines.anneal, e, ladder), check, note)

@@ -1,0 +1,64 @@
+// What one core can do at most: products of bytes from registers, memory from a buffer.
+// limits.py compiles it for the machine at hand, runs a function on each thread, and takes the
+// time.
+#include <cstdint>
+
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
+
+namespace {
+
+// Twelve accumulators hide the latency; the empty asm keeps the compiler from folding the loop.
+constexpr int kAccumulators = 12;
+
+}  // namespace
+
+extern "C" {
+
+#ifdef __AVX512VNNI__
+// n times 12 x 64 multiply-adds u8 x s8 -> s32.
+void products_avx512(int64_t n) {
+  __m512i sums[kAccumulators] = {}, a = _mm512_set1_epi8(1), b = _mm512_set1_epi8(2);
+  for (int64_t i = 0; i < n; ++i) {
+    for (auto& sum : sums) {
+      sum = _mm512_dpbusd_epi32(sum, a, b);
+      asm volatile("" : "+v"(sum));
+    }
+  }
+}
+#endif
+
+#ifdef __AVX2__
+// n times 12 x 32 multiply-adds u8 x s8 -> s32, without VNNI.
+void products_avx2(int64_t n) {
+  __m256i sums[kAccumulators] = {}, a = _mm256_set1_epi8(1), b = _mm256_set1_epi8(2);
+  const __m256i ones = _mm256_set1_epi16(1);
+  for (int64_t i = 0; i < n; ++i) {
+    for (auto& sum : sums) {
+      asm volatile("" : "+x"(a));
+      const __m256i pairs = _mm256_maddubs_epi16(a, b);
+      sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones));
+      asm volatile("" : "+x"(sum));
+    }
+  }
+}
+#endif
+
+// Reads n_bytes n times.
+void read_memory(const uint64_t* data, int64_t n_bytes, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    uint64_t sum = 0;
+    for (int64_t word = 0; word < n_bytes / 8; ++word) sum += data[word];
+    asm volatile("" : : "r"(sum) : "memory");
+  }
+}
+
+// Reads and writes n_bytes in place, n times: the shape of an update.
+void update_memory(float* data, int64_t n_bytes, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t word = 0; word < n_bytes / 4; ++word) data[word] = data[word] * 0.999f + 1e-3f;
+    asm volatile("" : : : "memory");
+  }
+}
+}

@@ -1,0 +1,135 @@
+"""benchmarks/: every job on a tiny machine, its check and its tables; no time is asserted."""
+
+import json
+import re
+from functools import partial
+from pathlib import Path
+
+import baselines
+import jobs
+import limits
+import pytest
+import speed
+import tables
+import torch
+
+from ncg_fast import cpu, reference
+from ncg_fast.benchmark import Case
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+ROOT = Path(__file__).parents[1]
+EVERY = (
+    jobs.half_step,
+    jobs.half_step_back,
+    partial(jobs.gibbs_steps, n_steps=3),
+    jobs.connection_gradient,
+    jobs.ncg_update,
+    partial(jobs.training_step, lower=("base",)),
+    jobs.free_energy,
+    partial(jobs.anneal, n_betas=4),
+)
+RATES = {
+    "products": {cpu.instruction_set(): 1e12},
+    "read": {"cache": 2e11, "far": 1e10},
+    "update": {"cache": 4e11, "far": 2e10},
+}
+
+HALVED = {kind: {name: rate / 2 for name, rate in rates.items()} for kind, rates in RATES.items()}
+
+
+@pytest.fixture
+def found(monkeypatch):
+    """The results of every job on one tiny machine, beside one that no memory holds."""
+    measured = iter([HALVED, RATES])
+    monkeypatch.setattr(limits, "measure", lambda n_threads: next(measured))
+    for slow in ("compiled", "scikit_learn", "rbms"):
+        monkeypatch.setattr(baselines, slow, lambda *_: {})
+    shapes = [
+        speed.Shape(1, 13, 7, 5, 0.5, EVERY, 0.01, all_baselines=True),
+        speed.Shape(1, 1 << 30, 1 << 10, 5, 0.5, EVERY),
+    ]
+    return json.loads(json.dumps(speed.run(shapes)))
+
+
+def test_every_job_is_timed_and_every_row_shown(found):
+    text = tables.render(found, "machine.json")
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    names = [cells[0] for cells in lines if len(cells) == len(tables._JOBS)][2:]
+    assert names == [
+        "half step v → h, 2 digits",
+        "half step v → h, 3 digits",
+        "half step h → v, 2 digits",
+        "3 Gibbs steps, 2 digits",
+        "connection gradient",
+        "update",
+        "CD-1 step",
+        "CD-1 step, base",
+        "free energy, 3 digits",
+        "AIS, 3 sweeps, 3 digits",
+    ]
+    programs = [cells[3] for cells in lines if len(cells) == len(tables._PROGRAMS)]
+    assert {"eager fp32", "eager bf16", "eager fp16"} < set(programs)
+    assert "from `benchmarks/results/machine.json`" in text
+    assert found["limits"] == {"1": RATES}  # the better of start and end
+    assert "\n- Limits, 1 thread(s): " in text
+    assert "\n- 5 x 1073741824 x 1024: left out, memory does not hold it." in text
+
+
+def test_shares_and_rates_follow_from_work_and_time(monkeypatch):
+    monkeypatch.setattr(limits, "cache_bytes", lambda: 100)
+    work = jobs.Work(multiply_adds=1e9, products=2e9, read=1e9, updated=4e9, resident=101)
+    found = speed.rates(work, 0.5, jobs.OURS, RATES)
+    assert found["multiply_adds_per_s"] == 2e9 and found["bytes_per_s"] == 1e10
+    assert found["share"] == 0.6  # 1e9 / 1e10 + 4e9 / 2e10 seconds of memory, far
+    assert speed.rates(work, 0.5, jobs.OURS, RATES | {"products": {}})["share"] is None
+
+
+@pytest.mark.parametrize("make", EVERY)
+def test_a_job_whose_result_differs_is_not_timed(make, monkeypatch):
+    case = Case(13, 7, 5)
+    job = make(case)
+    job.check()
+    fields, differences = reference.preactivation, reference.phase_differences
+    monkeypatch.setattr(reference, "preactivation", lambda *layer: fields(*layer) + 9)
+    monkeypatch.setattr(
+        reference, "phase_differences", lambda *states: [g + 1 for g in differences(*states)]
+    )
+    with pytest.raises(RuntimeError, match="must equal the reference bit for bit"):
+        job.check()
+
+
+def test_tables_replace_those_of_the_readme(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "ROOT", tmp_path)
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{tables.BEGIN}old\n{tables.END}after\n")
+    tables.write("new\n")
+    assert readme.read_text() == f"before\n{tables.BEGIN}new\n{tables.END}after\n"
+
+
+def test_limits_are_compiled_and_measured(monkeypatch):
+    monkeypatch.setattr(limits, "SIZES", {"cache": 1 << 12, "far": 1 << 13})
+    monkeypatch.setattr(limits, "_ROUND", 1e-5)
+    rates = limits.measure(2)
+    assert set(rates["products"]) <= set(limits.PRODUCTS)
+    assert all(rate > 0 for kind in rates.values() for rate in kind.values())
+    assert limits.cache_bytes() > 0
+
+
+def test_the_readme_shows_what_a_file_of_results_holds():
+    text = (ROOT / "README.md").read_text().split(tables.BEGIN)[1].split(tables.END)[0]
+    for name in re.findall(r"`benchmarks/results/(.*?)`", text):
+        results = json.loads((ROOT / "benchmarks" / "results" / name).read_text())
+        assert text == tables.render(results, name)
+
+
+def test_eager_annealing_estimates_what_ours_does():
+    """On a machine without weights the log-weights are the same whatever is drawn."""
+    case = Case(13, 7, 5)
+    with torch.no_grad():
+        case.rbm.weight.zero_()
+    machine = baselines.Eager(case, "rand < p")
+    torch.testing.assert_close(
+        baselines.anneal(machine, torch.linspace(0, 1, 4, dtype=torch.float64)),
+        jobs.anneal(case, 4).own["3 digits"][0]()[1],
+    )
