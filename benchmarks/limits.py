@@ -18,6 +18,7 @@ import torch
 PRODUCTS = {"avx512": 12 * 64, "avx2": 12 * 32}  # multiply-adds of a pass, by instruction set
 SIZES = {"cache": 8 << 20, "far": 1 << 30}  # bytes, of all threads together
 _PASSES = 1 << 16
+Rates = dict[str, dict[str, float]]
 _int64 = ctypes.c_int64
 _ROUND, _N_ROUNDS = 0.05, 7  # seconds; the best round counts
 
@@ -32,11 +33,11 @@ def build(folder: str) -> ctypes.CDLL:
     return ctypes.CDLL(str(library))
 
 
-def measure(n_threads: int) -> dict[str, dict[str, float]]:
+def measure(n_threads: int) -> Rates:
     """Multiply-adds a second by instruction set; bytes a second, read, and read and written."""
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(n_threads) as threads:
         library, best = build(folder), partial(_best, threads, n_threads)
-        rates: dict[str, dict[str, float]] = {"products": {}, "read": {}, "update": {}}
+        rates: Rates = {"products": {}, "read": {}, "update": {}}
         for name, n_products in PRODUCTS.items():
             if hasattr(library, f"products_{name}"):
                 run = getattr(library, f"products_{name}")
@@ -48,6 +49,14 @@ def measure(n_threads: int) -> dict[str, dict[str, float]]:
                 work = partial(_pass_through, getattr(library, f"{name}_memory"), buffers)
                 rates[name][size] = best(work) * n_bytes * n_ways
     return rates
+
+
+def better(one: Rates, other: Rates) -> Rates:
+    """The higher rate of each two."""
+    return {
+        kind: {name: max(rate, other[kind][name]) for name, rate in found.items()}
+        for kind, found in one.items()
+    }
 
 
 def _pass_through(run: Callable[..., None], buffers: torch.Tensor, thread: int, n: int) -> None:

@@ -35,11 +35,14 @@ RATES = {
     "update": {"cache": 4e11, "far": 2e10},
 }
 
+HALVED = {kind: {name: rate / 2 for name, rate in rates.items()} for kind, rates in RATES.items()}
+
 
 @pytest.fixture
 def found(monkeypatch):
     """The results of every job on one tiny machine, beside one that no memory holds."""
-    monkeypatch.setattr(limits, "measure", lambda n_threads: RATES)
+    measured = iter([HALVED, RATES])
+    monkeypatch.setattr(limits, "measure", lambda n_threads: next(measured))
     for slow in ("compiled", "scikit_learn", "rbms"):
         monkeypatch.setattr(baselines, slow, lambda *_: {})
     shapes = [
@@ -68,6 +71,7 @@ def test_every_job_is_timed_and_every_row_shown(found):
     programs = [cells[3] for cells in lines if len(cells) == len(tables._PROGRAMS)]
     assert {"eager fp32", "eager bf16", "eager fp16"} < set(programs)
     assert "from `benchmarks/results/machine.json`" in text
+    assert found["limits"] == {"1": RATES}  # the better of start and end
     assert "\n- Limits, 1 thread(s): " in text
     assert "\n- 5 x 1073741824 x 1024: left out, memory does not hold it." in text
 
