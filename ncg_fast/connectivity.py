@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ncg_fast import checks
+from ncg_fast.seeds import row_chunks
 from ncg_fast.topology import Degrees as Degrees
 from ncg_fast.topology import check_mask as check_mask
 from ncg_fast.topology import degrees as degrees
@@ -73,8 +74,11 @@ def random_mask(n_hidden: int, n_visible: int, density: float, *, seed: int = 0)
     """
     _check_sizes("random_mask", n_hidden, n_visible)
     checks.number("random_mask", "density", density, 0.0, 1.0)
-    uniforms = _generator("random_mask", seed, _MASK_STREAM).random((n_hidden, n_visible))
-    return torch.from_numpy(uniforms < density)
+    generator = _generator("random_mask", seed, _MASK_STREAM)
+    mask = np.empty((n_hidden, n_visible), dtype=bool)
+    for part in row_chunks(mask):
+        np.less(generator.random(part.shape), density, out=part)
+    return torch.from_numpy(mask)
 
 
 def line_mask(n_hidden: int, n_visible: int, n_connections: int) -> Tensor:
@@ -269,9 +273,12 @@ def initial_strength(mask: Tensor, *, seed: int = 0) -> Tensor:
     """
     check_mask("initial_strength", "mask", mask)
     # 23 bits below one half: all sums are exact, so that nothing rounds up to 0.5 or 1.
-    draws = _generator("initial_strength", seed, _STRENGTH_STREAM).integers(2**23, size=mask.shape)
-    lower = torch.from_numpy(draws).to(mask.device, torch.float32) * 2.0**-24
-    return torch.where(mask, lower + 0.5, lower)
+    generator = _generator("initial_strength", seed, _STRENGTH_STREAM)
+    lower = np.empty(tuple(mask.shape), dtype=np.float32)
+    for part in row_chunks(lower):
+        part[...] = generator.integers(2**23, size=part.shape)
+    strength = torch.from_numpy(lower).to(mask.device).mul_(2.0**-24)
+    return strength.add_(mask, alpha=0.5)
 
 
 def _check_sizes(op: str, n_hidden: int, n_visible: int) -> None:

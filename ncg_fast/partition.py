@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from ncg_fast import checks, op_checks, ops, states
 from ncg_fast.digits import EVALUATION_DIGITS
 from ncg_fast.numerics import WORD
-from ncg_fast.rbm import RBM, check_machine, derived_seed
+from ncg_fast.rbm import RBM, check_machine
+from ncg_fast.seeds import derived_seed
 
 EXACT_UNITS = 25  # the smaller layer is enumerated up to this size
 _TABLE = 1 << 18  # float64 values in the table of log_partition: small enough for the cache

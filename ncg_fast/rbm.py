@@ -11,15 +11,9 @@ from torch import Tensor, nn
 from ncg_fast import backends, checks, connectivity, inference, learning
 from ncg_fast.digits import DigitCache
 from ncg_fast.numerics import MAX_EXPONENT, MIN_EXPONENT
+from ncg_fast.seeds import derived_seed, row_chunks
 
 _MAX_SCALE = 1e30  # draws of either distribution stay within float32
-
-
-def derived_seed(seed: int, purpose: int) -> int:
-    """An independent seed for each purpose, in [0, 2**63)."""
-    return int(
-        np.random.SeedSequence([seed, purpose]).generate_state(1, np.uint64)[0] >> np.uint64(1)
-    )
 
 
 class RBM(nn.Module):
@@ -108,10 +102,12 @@ class RBM(nn.Module):
         self.register_buffer("mask", mask.clone())
 
         generator = np.random.default_rng([seed, 1])
-        if weight_init == "uniform":
-            weight = generator.uniform(-scale, scale, shape).astype(np.float32)
-        else:
-            weight = (scale * generator.standard_normal(shape)).astype(np.float32)
+        weight = np.empty(shape, dtype=np.float32)
+        for part in row_chunks(weight):
+            if weight_init == "uniform":
+                part[...] = generator.uniform(-scale, scale, part.shape)
+            else:
+                part[...] = scale * generator.standard_normal(part.shape)
         self.weight = nn.Parameter(torch.from_numpy(weight))
         self.visible_bias = nn.Parameter(torch.zeros(n_visible, dtype=torch.float32, device="cpu"))
         self.hidden_bias = nn.Parameter(torch.zeros(n_hidden, dtype=torch.float32, device="cpu"))

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from masks import mask_of
 
-from ncg_fast import connectivity, topology
+from ncg_fast import RBM, connectivity, seeds, topology
 from ncg_fast.connectivity import (
     convolution_mask,
     dense_mask,
@@ -245,3 +245,13 @@ def test_initial_strength_is_decided_by_the_seed():
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert torch.equal(initial_strength(mask.T.contiguous().T), first)
+
+
+def test_values_drawn_in_chunks_are_those_of_one_draw(monkeypatch):
+    def drawn():
+        machines = [RBM(31, 29, density=0.4, weight_init=kind) for kind in ("uniform", "normal")]
+        return [value for machine in machines for value in machine.state_dict().values()]
+
+    whole = drawn()
+    monkeypatch.setattr(seeds, "_CHUNK", 100)
+    assert all(torch.equal(a, b) for a, b in zip(whole, drawn(), strict=True))
