@@ -210,12 +210,13 @@ def faster_draw(case: Case) -> str:
 # --- time ---
 
 
-def in_turn(variants: Mapping[str, Run], seconds: float) -> Samples:
+def in_turn(variants: Mapping[str, Run], seconds: float, rest: float = 0.0) -> Samples:
     """Runs variants one after the other, round after round; seconds a call.
 
     Args:
         variants: what to run.
         seconds: to spend on all of them, about; a slow variant sits rounds out.
+        rest: seconds before each turn, in which threads of another library stop spinning.
     """
     samples: Samples = {name: {} for name in variants}
     n_calls, n_rounds = {}, {}
@@ -233,6 +234,9 @@ def in_turn(variants: Mapping[str, Run], seconds: float) -> Samples:
     for turn in range(most):
         for name, run in variants.items():
             if turn % strides[name] == 0 and turn not in samples[name]:
+                if rest:
+                    time.sleep(rest)
+                    run()
                 samples[name][turn] = _seconds(run, n_calls[name])
     return samples
 
