@@ -10,6 +10,7 @@ constexpr int kLanes = 4;        // of F and I
 constexpr int kWideVectors = 4;  // vectors of the product's widest tile
 typedef float F __attribute__((vector_size(16)));
 typedef int32_t I __attribute__((vector_size(16)));
+typedef uint32_t U __attribute__((vector_size(16)));
 typedef uint64_t W
     __attribute__((vector_size(16)));  // two 32-bit words, each in the low half of 64 bits
 typedef int32_t M __attribute__((vector_size(16)));  // -1 where true
@@ -56,19 +57,23 @@ inline I to_int(F a) {  // to nearest even
 inline F to_float(I a) { return __builtin_convertvector(a, F); }
 inline F as_float(I a) { return reinterpret_cast<F>(a); }
 inline I as_bits(F a) { return reinterpret_cast<I>(a); }
-inline I add(I a, I b) { return a + b; }
-inline I sub(I a, I b) { return a - b; }
+// Modulo 2^32, as on the other instruction sets: lanes beyond the last unit hold anything.
+inline I add(I a, I b) {
+  return reinterpret_cast<I>(reinterpret_cast<U>(a) + reinterpret_cast<U>(b));
+}
+inline I sub(I a, I b) {
+  return reinterpret_cast<I>(reinterpret_cast<U>(a) - reinterpret_cast<U>(b));
+}
 inline I bit_and(I a, I b) { return a & b; }
 inline I bit_or(I a, I b) { return a | b; }
 inline I bit_xor(I a, I b) { return a ^ b; }
 inline I max(I a, I b) { return a > b ? a : b; }
 template <int kBits>
 inline I shift_left(I a) {
-  return a << kBits;
+  return reinterpret_cast<I>(reinterpret_cast<U>(a) << kBits);
 }
 template <int kBits>
 inline I shift_right(I a) {  // logical
-  typedef uint32_t U __attribute__((vector_size(16)));
   return reinterpret_cast<I>(reinterpret_cast<U>(a) >> kBits);
 }
 inline M less(F a, F b) { return a < b; }
