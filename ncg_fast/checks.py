@@ -108,8 +108,7 @@ def integer(op: str, name: str, value: Any, low: int, high: int | None = None) -
         real = isinstance(value, float) and value.is_integer()
         remedy = f"Use int({name})." if real else "Pass a whole number."
         require(False, op, f"{name} must be an int", typed(value), remedy)
-    if value < low or (high is not None and value > high):
-        require(False, op, *_limits(name, value, low, high))
+    _within(op, name, value, low, high)
     return int(value)
 
 
@@ -124,20 +123,24 @@ def number(op: str, name: str, value: Any, low: float = -math.inf, high: float =
     except OverflowError:  # an int beyond float64
         number = math.inf
     require(math.isfinite(number), op, f"{name} must be finite", value, "Pass a finite number.")
-    if not low <= number <= high:
-        require(False, op, *_limits(name, value, low, high))
+    _within(op, name, value, low, high)
     return number
 
 
-def _limits(name: str, value: Any, low: float, high: float | None) -> tuple[str, Any, str]:
-    """Rule, actual and remedy of a value outside [low, high]; a huge limit is named if passed."""
+def limits(value: Any, low: float, high: float | None) -> tuple[str, str]:
+    """Words of rule and remedy for a value outside [low, high]; a huge limit only if passed."""
     if high is not None and -math.inf < low and high < _HUGE:
-        rule, remedy = f"{name} must be in [{low:g}, {high:g}]", f"from {low:g} to {high:g}"
-        return rule, value, f"Pass a value {remedy}."
-    if high is None or value < low:
-        return f"{name} must be at least {low:g}", value, f"Pass {low:g} or more."
+        return f"in [{low:g}, {high:g}]", f"a value from {low:g} to {high:g}"
+    if high is None or not value > high:
+        return f"at least {low:g}", f"{low:g} or more"
     limit = f"{high:g}" if isinstance(high, float) else str(high)
-    return f"{name} must be at most {limit}", value, f"Pass {limit} or less."
+    return f"at most {limit}", f"{limit} or less"
+
+
+def _within(op: str, name: str, value: Any, low: float, high: float | None) -> None:
+    if value < low or (high is not None and value > high):
+        rule, remedy = limits(value, low, high)
+        require(False, op, f"{name} must be {rule}", value, f"Pass {remedy}.")
 
 
 def choice(op: str, name: str, value: Any, allowed: tuple[str, ...]) -> str:

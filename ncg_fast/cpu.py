@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -77,50 +78,35 @@ def pack_weights(
     return digits
 
 
-def hidden_mean(
-    visible: Tensor, to_hidden: Tensor, hidden_bias: Tensor, weight_exponent: int, n_chains: int
-) -> Tensor:
-    mean = hidden_bias.new_empty(n_chains, hidden_bias.numel(), dtype=torch.float32)
-    layer = visible, to_hidden, hidden_bias, weight_exponent
-    _cpu.hidden_mean(*layer, n_chains, mean, _threads())
+def _mean(kernel: Callable[..., None]) -> Callable[..., Tensor]:
+    def mean(
+        states: Tensor, digits: Tensor, bias: Tensor, weight_exponent: int, n_chains: int
+    ) -> Tensor:
+        result = bias.new_empty(n_chains, bias.numel(), dtype=torch.float32)
+        kernel(states, digits, bias, weight_exponent, n_chains, result, _threads())
+        return result
+
     return mean
 
 
-def visible_mean(
-    hidden: Tensor, to_visible: Tensor, visible_bias: Tensor, weight_exponent: int, n_chains: int
-) -> Tensor:
-    mean = visible_bias.new_empty(n_chains, visible_bias.numel(), dtype=torch.float32)
-    layer = hidden, to_visible, visible_bias, weight_exponent
-    _cpu.visible_mean(*layer, n_chains, mean, _threads())
-    return mean
+def _sample(kernel: Callable[..., None]) -> Callable[..., Tensor]:
+    def sample(
+        states: Tensor,
+        digits: Tensor,
+        bias: Tensor,
+        weight_exponent: int,
+        n_chains: int,
+        *draw: Any,
+    ) -> Tensor:
+        result = _packed(bias, bias.numel(), n_chains)
+        kernel(states, digits, bias, weight_exponent, n_chains, *draw, result, _threads())
+        return result
+
+    return sample
 
 
-def sample_hidden(
-    visible: Tensor,
-    to_hidden: Tensor,
-    hidden_bias: Tensor,
-    weight_exponent: int,
-    n_chains: int,
-    *draw: Any,
-) -> Tensor:
-    hidden = _packed(hidden_bias, hidden_bias.numel(), n_chains)
-    layer = visible, to_hidden, hidden_bias, weight_exponent
-    _cpu.sample_hidden(*layer, n_chains, *draw, hidden, _threads())
-    return hidden
-
-
-def sample_visible(
-    hidden: Tensor,
-    to_visible: Tensor,
-    visible_bias: Tensor,
-    weight_exponent: int,
-    n_chains: int,
-    *draw: Any,
-) -> Tensor:
-    visible = _packed(visible_bias, visible_bias.numel(), n_chains)
-    layer = hidden, to_visible, visible_bias, weight_exponent
-    _cpu.sample_visible(*layer, n_chains, *draw, visible, _threads())
-    return visible
+hidden_mean, visible_mean = _mean(_cpu.hidden_mean), _mean(_cpu.visible_mean)
+sample_hidden, sample_visible = _sample(_cpu.sample_hidden), _sample(_cpu.sample_visible)
 
 
 def gibbs_steps(

@@ -39,7 +39,7 @@ def forward(rbm: RBM, visible: Tensor) -> Tensor:
         >>> rbm(torch.zeros(6))
         tensor([0.5000, 0.5000, 0.5000, 0.5000])
     """
-    rows, n = _encode(rbm, "RBM.forward", visible)
+    rows, n = states.encode("RBM.forward", "visible", visible, rbm.n_visible, rbm.weight)
     mean = ops.hidden_mean(rows, *rbm._to_hidden(EVALUATION_DIGITS), n)
     return mean if visible.dim() == 2 else mean[0]
 
@@ -64,7 +64,7 @@ def reconstruct(rbm: RBM, visible: Tensor) -> Tensor:
         >>> rbm.reconstruct(torch.ones(3))
         tensor([0.5000, 0.5000, 0.5000])
     """
-    rows, n = _encode(rbm, "RBM.reconstruct", visible)
+    rows, n = states.encode("RBM.reconstruct", "visible", visible, rbm.n_visible, rbm.weight)
     hidden = to_levels(ops.hidden_mean(rows, *rbm._to_hidden(EVALUATION_DIGITS), n))
     return ops.visible_mean(hidden, *rbm._to_visible(EVALUATION_DIGITS), n).view(visible.shape)
 
@@ -89,7 +89,7 @@ def free_energy(rbm: RBM, visible: Tensor) -> Tensor:
         >>> rbm.free_energy(torch.zeros(6))  # -4 log 2
         tensor(-2.7726, dtype=torch.float64)
     """
-    rows, n = _encode(rbm, "RBM.free_energy", visible)
+    rows, n = states.encode("RBM.free_energy", "visible", visible, rbm.n_visible, rbm.weight)
     to_hidden, _, visible_bias, hidden_bias, exponent = rbm._model(EVALUATION_DIGITS)
     energy = ops.free_energy(rows, to_hidden, visible_bias, hidden_bias, exponent, n)
     return energy if visible.dim() == 2 else energy[0]
@@ -118,8 +118,8 @@ def energy(rbm: RBM, visible: Tensor, hidden: Tensor) -> Tensor:
         tensor([0., 0.], dtype=torch.float64)
     """
     op = "RBM.energy"
-    _encode(rbm, op, visible)
-    states.encode(op, "hidden", hidden, rbm.n_hidden)
+    states.encode(op, "visible", visible, rbm.n_visible, rbm.weight)
+    states.encode(op, "hidden", hidden, rbm.n_hidden, rbm.weight)
     rows = tuple(visible.shape[:-1]), tuple(hidden.shape[:-1])
     rule, remedy = "visible and hidden must have equally many rows", "Pass them in pairs."
     checks.require(rows[0] == rows[1], op, rule, f"{rows[0]} and {rows[1]}", remedy)
@@ -150,7 +150,7 @@ def sample_hidden(rbm: RBM, visible: Tensor) -> Tensor:
         >>> RBM(6, 4, seed=0).sample_hidden(torch.zeros(2, 6)).shape
         torch.Size([2, 4])
     """
-    rows, n = _encode(rbm, "RBM.sample_hidden", visible)
+    rows, n = states.encode("RBM.sample_hidden", "visible", visible, rbm.n_visible, rbm.weight)
     hidden = ops.sample_hidden(rows, *rbm._to_hidden(TRAINING_DIGITS), n, **rbm._draw())
     rbm._gibbs_step += 1
     return states.decode(hidden, n, like=visible)
@@ -175,8 +175,7 @@ def sample_visible(rbm: RBM, hidden: Tensor) -> Tensor:
         >>> RBM(6, 4, seed=0).sample_visible(torch.zeros(2, 4)).shape
         torch.Size([2, 6])
     """
-    rows, n = states.encode("RBM.sample_visible", "hidden", hidden, rbm.n_hidden)
-    checks.same_device("RBM.sample_visible", weight=rbm.weight, hidden=hidden)
+    rows, n = states.encode("RBM.sample_visible", "hidden", hidden, rbm.n_hidden, rbm.weight)
     visible = ops.sample_visible(rows, *rbm._to_visible(TRAINING_DIGITS), n, **rbm._draw())
     rbm._gibbs_step += 1
     return states.decode(visible, n, like=hidden)
@@ -215,7 +214,7 @@ def gibbs_steps(
         (torch.Size([2, 6]), torch.Size([2, 4]))
     """
     op = "RBM.gibbs_steps"
-    rows, n = _encode(rbm, op, visible)
+    rows, n = states.encode(op, "visible", visible, rbm.n_visible, rbm.weight)
     held = None
     if clamp is not None:
         values, held = states.encode_clamp(op, clamp, n, rbm.n_visible)
@@ -274,10 +273,3 @@ def sample(
     rule, remedy = f"start must have n = {n} rows", "Pass one row a chain."
     checks.require(n_rows == n, op, rule, n_rows, remedy)
     return gibbs_steps(rbm, start, n_steps, clamp=clamp)[0].to(torch.uint8)
-
-
-def _encode(rbm: RBM, op: str, visible: Tensor) -> tuple[Tensor, int]:
-    """Visible states in a format of the ops, and their number."""
-    rows, n = states.encode(op, "visible", visible, rbm.n_visible)
-    checks.same_device(op, weight=rbm.weight, visible=visible)
-    return rows, n

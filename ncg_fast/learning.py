@@ -33,10 +33,9 @@ def _phases(
 
 def _encode(rbm: RBM, op: str, name: str, visible: Tensor) -> tuple[Tensor, int]:
     """Visible states, at least one row, in a format of the ops, and their number."""
-    rows, n = states.encode(op, name, visible, rbm.n_visible)
+    rows, n = states.encode(op, name, visible, rbm.n_visible, rbm.weight)
     remedy = "Leave out empty batches."
     checks.require(n > 0, op, f"{name} must have at least one row", tuple(visible.shape), remedy)
-    checks.same_device(op, weight=rbm.weight, **{name: visible})
     return rows, n
 
 

@@ -149,8 +149,7 @@ def log_partition_ais(
     """
     op = "log_partition_ais"
     check_machine(op, rbm)
-    checks.integer(op, "n_chains", n_chains, 2, checks.MAX_CHAINS)
-    checks.integer(op, "seed", seed, 0, checks.MAX_SEED)
+    check_ais(op, {"n_chains": n_chains, "seed": seed, "betas": betas, "base": base})
     ladder = _ladder(op, betas).to(rbm.weight.device)
     base_bias = _base_bias(op, rbm, base, data)
 
@@ -188,7 +187,6 @@ def _ladder(op: str, betas: int | Tensor | None) -> Tensor:
 def _base_bias(op: str, rbm: RBM, base: str | None, data: Any) -> Tensor:
     """a_j: 0, or the logit of the smoothed mean of each visible unit; float32."""
     base = ("uniform" if data is None else "data") if base is None else base
-    checks.choice(op, "base", base, ("data", "uniform"))
     zero = torch.zeros_like(rbm.visible_bias.detach())
     if base == "uniform":
         return zero
@@ -205,6 +203,7 @@ def check_ais(op: str, ais: dict[str, Any]) -> None:
         checks.choice(op, "option", name, ("n_chains", "betas", "base", "data", "seed"))
     checks.integer(op, "n_chains", ais.get("n_chains", 2), 2, checks.MAX_CHAINS)
     checks.integer(op, "seed", ais.get("seed", 0), 0, checks.MAX_SEED)
-    checks.choice(op, "base", ais.get("base") or "data", ("data", "uniform"))
     if ais.get("betas") is not None:
         _ladder(op, ais["betas"])
+    if ais.get("base") is not None:
+        checks.choice(op, "base", ais["base"], ("data", "uniform"))

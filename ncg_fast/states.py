@@ -19,7 +19,9 @@ _DTYPES = (
 )
 
 
-def encode(op: str, name: str, states: Tensor, n_units: int) -> tuple[Tensor, int]:
+def encode(
+    op: str, name: str, states: Tensor, n_units: int, weight: Tensor | None = None
+) -> tuple[Tensor, int]:
     """A user's states as packed states where all are 0 or 1, else as levels; and their number.
 
     Args:
@@ -28,11 +30,14 @@ def encode(op: str, name: str, states: Tensor, n_units: int) -> tuple[Tensor, in
         states: (B, n_units) or (n_units,); bool, uint8 or floating; values in [0, 1], taken as
             probabilities.
         n_units: the layer's size.
+        weight: of the machine, on whose device the states must be; None: on any.
 
     Raises:
-        ValueError: wrong shape or dtype, NaN, or values outside [0, 1].
+        ValueError: wrong shape, dtype or device, NaN, or values outside [0, 1].
     """
     checks.dense(op, name, states)
+    if weight is not None:
+        checks.same_device(op, weight=weight, **{name: states})
     states = states.detach().unsqueeze(0) if states.dim() == 1 else states.detach()
     rule = f"{name} must have shape (n_rows, n_units) = (any, {n_units})"
     turned = states.dim() == 2 and len(states) == n_units

@@ -196,10 +196,9 @@ def _explanation(run: TrainingRun) -> str:
 
 def _rows(op: str, name: str, x: Any, rbm: RBM, nll_every: int) -> Tensor:
     """Checked rows, uint8 where all are 0 or 1, else float32."""
-    encoded, n = states.encode(op, name, x, rbm.n_visible)
+    encoded, n = states.encode(op, name, x, rbm.n_visible, rbm.weight)
     rule, remedy = f"{name} must have two axes and at least one row", "Pass rows of samples."
     checks.require(x.dim() == 2 and n > 0, op, rule, tuple(x.shape), remedy)
-    checks.same_device(op, rbm=rbm.weight, **{name: x})
     binary = encoded.dtype == torch.int64
     rule = f"{name} must hold only 0 and 1 where nll_every is given"
     checks.require(binary or not nll_every, op, rule, "values in between", "Binarise it.")

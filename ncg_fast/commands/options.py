@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ncg_fast import files
+from ncg_fast import checks, files
 from ncg_fast.checks import MAX_CHAINS, MAX_FLOAT32, MAX_SEED, MAX_SWEEPS, MAX_UNITS
 from ncg_fast.run_folder import Config
 
@@ -48,9 +48,7 @@ def check(command: str, values: Mapping[str, Any]) -> None:
         value = values.get(name)
         finite = not isinstance(value, float) or math.isfinite(value)
         if value is not None and not (finite and low <= value <= high):
-            end = f"{high:g}" if isinstance(high, float) else str(high)
-            limits = f"at most {end}" if value > high else f"at least {low}"
-            limits = f"in [{low}, {end}]" if high <= _MAX_THREADS else limits
+            limits, _ = checks.limits(value, low, high)
             limits = limits if finite else f"finite and {limits}"
             rule = f"--{name.replace('_', '-')} must be {limits}"
             raise ValueError(f"{rule}, got {value}. See ncg-fast {command} --help.")
