@@ -2,11 +2,11 @@
 // at a time; and the op connection_gradient.
 #pragma once
 #include "cpu/phase_states.h"
+#include "cpu/strips.h"
 
 namespace ncg {
 namespace {
 
-constexpr int kStrip = 8;           // visible blocks a strip, which share the tables of sums
 constexpr int kTile = 4 * kBlock;   // pairs of four hidden units and a block: [4][64]
 constexpr int kTableChains = 240;   // of one set of tables, which stays in the nearest cache
 constexpr int64_t kChains = 32640;  // whole sets of tables; 65535 times as many still fit int32
@@ -174,13 +174,6 @@ inline void phase_strip(const PhaseSums& s, int64_t unit, int64_t first, int64_t
     for (int i = 0; i < kTile; ++i) g[i] = s.difference(data[i], model[i] * one, kLevels * one);
   }
 }
-
-// Visible blocks cut into strips, as even as can be.
-struct Strips {
-  int64_t n_blocks;
-  int64_t count() const { return ceil_div(n_blocks, kStrip); }
-  int64_t first(int64_t strip) const { return n_blocks * strip / count(); }
-};
 
 inline int64_t hidden_sum(const HiddenLevels& hidden, int64_t unit) {
   int64_t sum = 0;

@@ -75,9 +75,13 @@ inline void store_levels(const Tile& tile, const HiddenLevels& hidden) {
 // From levels [n_chains][n_hidden].
 inline void fill_hidden(const Worker& me, const int32_t* levels, int64_t n_hidden,
                         const HiddenLevels& hidden) {
-  me.share(n_hidden, [&](int64_t unit) {
+  constexpr int kUnits = 128;  // of a row, so that memory delivers it in long pieces
+  me.share(ceil_div(n_hidden, kUnits), [&](int64_t task) {
+    const int64_t first = kUnits * task, left = n_hidden - first,
+                  last = first + (left < kUnits ? left : kUnits);
     for (int64_t c = 0; c < hidden.n_chains; ++c)
-      hidden.unit(unit)[c] = levels[c * n_hidden + unit];
+      for (int64_t unit = first; unit < last; ++unit)
+        hidden.unit(unit)[c] = levels[c * n_hidden + unit];
   });
 }
 
