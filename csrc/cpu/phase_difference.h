@@ -233,6 +233,27 @@ inline PhaseSums make_phase_sums(const Phases& phases, int64_t n_hidden, int64_t
                          phases.visible_model.n_chains, phases.visible_data.levels);
 }
 
+// Writes G, A∘G and W∘G of four hidden units from `unit` on and the visible blocks first .. last-1.
+inline void store_gradients(const Gradient& op, const float* g, int64_t unit, int64_t first,
+                            int64_t last) {
+  for (int64_t vb = first; vb < last; ++vb, g += kTile)
+    for (int u = 0; u < kBlock; u += kLanes) {
+      const int64_t column = vb * kBlock + u, left = op.n_visible - column;
+      if (left <= 0) break;
+      const int n = static_cast<int>(left < kLanes ? left : kLanes);
+      for (int r = 0; r < 4 && unit + r < op.n_hidden; ++r) {
+        const int64_t at = (unit + r) * op.n_visible + column;
+        const F difference = load(g + r * kBlock + u);
+        store(op.phase_difference + at, difference, n);
+        if (op.mask != nullptr)
+          store(op.weight_gradient + at, select(load_mask(op.mask + at, n), difference, splat(0.f)),
+                n);
+        if (op.weight != nullptr)
+          store(op.connection_gradient + at, mul(load(op.weight + at, n), difference), n);
+      }
+    }
+}
+
 void connection_gradient(const Gradient& op, int n_threads) {
   scratch_reset();
   const PhaseSums sums = make_phase_sums(op.phases, op.n_hidden, op.n_visible);
@@ -244,18 +265,11 @@ void connection_gradient(const Gradient& op, int n_threads) {
     bias_gradients(me, sums, op.phases.visible_data, op.phases.visible_model, op.visible_gradient,
                    op.hidden_gradient);
     me.share(quads * strips.count(), [&](int64_t task) {
-      const int64_t quad = task / strips.count(), strip = task % strips.count();
+      const int64_t unit = task / strips.count() * 4, strip = task % strips.count();
       const int64_t first = strips.first(strip), last = strips.first(strip + 1);
       alignas(64) float g[kStrip * kTile];
-      phase_strip(sums, 4 * quad, first, last, g);
-      for (int64_t i = 4 * quad; i < 4 * quad + 4 && i < op.n_hidden; ++i)
-        for (int64_t j = first * kBlock; j < last * kBlock && j < op.n_visible; ++j) {
-          const int64_t at = i * op.n_visible + j;
-          const float value = g[(j / kBlock - first) * kTile + i % 4 * kBlock + j % kBlock];
-          op.phase_difference[at] = value;
-          if (op.mask != nullptr) op.weight_gradient[at] = op.mask[at] ? value : 0.f;
-          if (op.weight != nullptr) op.connection_gradient[at] = mul(op.weight[at], value);
-        }
+      phase_strip(sums, unit, first, last, g);
+      store_gradients(op, g, unit, first, last);
     });
   });
 }
