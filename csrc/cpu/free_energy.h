@@ -31,13 +31,16 @@ inline double exp_minus(double a) {
 inline void softplus_sums(const Tile& tile, double scale, double sums[kWord]) {
   alignas(64) double product_less_1[kWord] = {};
   for (int c = 0; c < kWord; ++c) sums[c] = 0;
-  for (int r = 0; r < tile.n_units; ++r)
-    for (int c = 0; c < tile.width; ++c) {
-      const double y = scale * static_cast<double>(tile.x[r * kWord + c]);
+  const int width = tile.width;
+  for (int r = 0; r < tile.n_units; ++r) {
+    const float* x = tile.x + r * kWord;
+    for (int c = 0; c < width; ++c) {
+      const double y = scale * static_cast<double>(x[c]);
       const double e = exp_minus(fabs(y));
       sums[c] += y > 0 ? y : 0;
       product_less_1[c] += e + product_less_1[c] * e;
     }
+  }
   for (int c = 0; c < tile.n_chains; ++c) sums[c] += log1p(product_less_1[c]);
 }
 
