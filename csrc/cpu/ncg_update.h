@@ -152,7 +152,8 @@ inline void update_all(const Worker& me, const Parameters& p, const PhaseSums& s
     const int64_t hb = task / strips.count(), first = strips.first(task % strips.count()),
                   last = strips.first(task % strips.count() + 1), stride = (last - first) * kTile;
     alignas(64) float g[kBlock / 4 * kStrip * kTile];
-    for (int64_t quad = 0; quad < kBlock / 4 && hb * kBlock + 4 * quad < p.n_hidden; ++quad)
+    for (int64_t quad = 0; quad < kBlock / 4 && hb * kBlock + 4 * quad < p.n_hidden;
+         quad += kRows / 4)
       phase_strip(sums, hb * kBlock + 4 * quad, first, last, g + quad * stride);
     for (int64_t vb = first; vb < last; ++vb)
       update_block(p, g + (vb - first) * kTile, stride, vector_rates, hb, vb, digits, tally);
