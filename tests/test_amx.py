@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import limits
 import pytest
 from test_build import ROOT, objects
 
@@ -89,3 +90,11 @@ def test_amx_serves_where_the_kernel_lists_it() -> None:
     listed = set(Path("/proc/cpuinfo").read_text().split())
     expected = {"amx_tile", "amx_int8"} <= listed and "avx512" in cpu.instruction_sets()
     assert ("amx" in cpu.instruction_sets()) == expected
+
+
+@x86
+def test_limit_of_products_is_measured_with_the_same_instructions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", f"{os.environ.get('CXX', 'g++')} -I{shlex.quote(str(HOST))}")
+    limits.build(str(tmp_path)).products_amx(limits._int64(2))
