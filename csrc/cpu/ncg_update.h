@@ -143,10 +143,12 @@ inline void update_all(const Worker& me, const Parameters& p, const PhaseSums& s
     const int64_t hb = task / strips.count(), strip = task % strips.count();
     const int64_t first = strips.first(strip), last = strips.first(strip + 1);
     digits.start(hb, first);
-    for (int64_t unit = hb * kBlock; unit < (hb + 1) * kBlock; unit += 4) {
-      alignas(64) float g[kStrip * kTile];
-      if (unit < p.n_hidden) phase_strip(sums, unit, first, last, g);
-      update_rows(p, g, vector_rates, unit, first, last, digits, tally);
+    for (int64_t rows = hb * kBlock; rows < (hb + 1) * kBlock; rows += kRows) {
+      alignas(64) float g[kStrip * kPairs];
+      if (rows < p.n_hidden) phase_strip(sums, rows, first, last, g);
+      for (int64_t i = 0; i < kRows; i += 4)
+        update_rows(p, g + i * (last - first) * kBlock, vector_rates, rows + i, first, last, digits,
+                    tally);
     }
     digits.finish(last);
   });
