@@ -18,8 +18,7 @@ inline void sweep(const Worker& me, const Layer& to_hidden, const Layer& to_visi
 
 void gibbs_steps(const Gibbs& g, int n_threads) {
   scratch_reset();
-  const int64_t n_visible = g.to_visible.n_out, n_hidden = g.to_hidden.n_out,
-                n_chains = g.visible.n_chains;
+  const int64_t n_visible = g.to_visible.n_out, n_chains = g.visible.n_chains;
   const int64_t n_words = n_visible * ceil_div(n_chains, kWord);
   const Operand start_in = make_operand(g.to_hidden, n_chains, g.visible.levels);
   const Operand v_in = g.visible.levels ? make_operand(g.to_hidden, n_chains, false) : start_in;

@@ -3,6 +3,7 @@
 #pragma once
 #include "common/layout.h"
 #include "cpu/scratch.h"
+#include "cpu/sum_tables.h"
 #include "cpu/team.h"
 #include "ops.h"
 
@@ -16,19 +17,24 @@ using ncg::as_float;
 using ncg::fma;
 using ncg::mul;
 
-constexpr int kChunk = 256;  // inputs a list, whose numbers are bytes
+constexpr int kChunk = 256;     // inputs a list, whose numbers are bytes
+constexpr int kTableWords = 8;  // words of chains that share the making of tables
 
 // uint8 [n_planes][words][n_quads][width of the word][4]: word w holds chains 64 w ..., inputs come
 // in quads. Packed states give one plane of 0/1, levels two: low and high byte.
 //
 // Or, in the same memory, the lists of packed states, uint8 [chunks][n_lanes][inputs of the chunk]:
 // the first n_on[chunk][lane] entries number the inputs of the chunk that are on.
+//
+// Or, there as well, the index of packed states, int32 [words][index words][64], for sum_tables.h.
+enum class Form : uint8_t { kBytes, kLists, kIndex };
+
 struct Operand {
   uint8_t* bytes;
   uint16_t* n_on;
-  bool* listed;  // which of the two: written by expand
-  int64_t n_out, n_chains, n_lanes, n_quads;
-  int n_planes;
+  Form* form;  // written by expand
+  int64_t n_out, n_in, n_chains, n_lanes, n_quads;
+  int n_digits, n_planes;
 
   int64_t words() const { return ceil_div(n_chains, kWord); }
   int width(int64_t word) const {
@@ -47,33 +53,49 @@ struct Operand {
   uint8_t* list(int64_t chunk, int64_t lane) const {
     return bytes + kChunk * chunk * n_lanes + kBlock * blocks_of(chunk) * lane;
   }
+  int64_t index_words() const { return ceil_div(n_in, kIndexBits); }
+  int32_t* index(int64_t word) const {
+    return reinterpret_cast<int32_t*>(bytes) + word * index_words() * kWord;
+  }
 };
 
 // For the states of the layer's inputs.
 inline Operand make_operand(const Layer& layer, int64_t n_chains, bool levels) {
   Operand in;
   in.n_out = layer.n_out;
+  in.n_in = layer.n_in;
+  in.n_digits = layer.n_digits;
   in.n_chains = n_chains;
   in.n_lanes = ceil_div(n_chains, kLaneGroup) * kLaneGroup;
   in.n_quads = ceil_div(layer.n_in, kBlock) * (kBlock / 4);
   in.n_planes = levels ? 2 : 1;
   in.bytes = scratch<uint8_t>(4 * in.n_quads * in.n_lanes * in.n_planes);
   in.n_on = levels ? nullptr : scratch<uint16_t>(in.chunks() * in.n_lanes);
-  in.listed = scratch<bool>(1);
+  in.form = scratch<Form>(1);
   return in;
 }
 
-// Whether adding up the rows of the inputs that are on takes less time than multiplying all. Rows
-// belong to whole panels.
-inline bool lists_pay(const uint64_t* packed, int64_t n_units, const Operand& in) {
+// Time by tables of sums, see kTableCost. Sums of 16-bit numbers must fit int32.
+inline double table_cost(const Operand& in) {
+  if (kBinaryPlanes || in.n_in >= 1 << 16) return kProductCost;
+  const int64_t words = in.words() < kTableWords ? in.words() : kTableWords;
+  const double* cost = kTableCost[in.n_digits - 2];
+  return cost[0] + cost[1] / static_cast<double>(words);
+}
+
+// The form in which states take the least time. Lists are of the rows of the inputs that are on;
+// rows belong to whole panels.
+inline Form best_form(const uint64_t* packed, int64_t n_units, const Operand& in) {
   const int64_t n_words = n_units * in.words(), padded = ceil_div(in.n_out, kPanel) * kPanel;
   int64_t n_on = 0;
   for (int64_t i = 0; i < n_words; ++i) n_on += __builtin_popcountll(packed[i]);
   const double inputs = static_cast<double>(n_units);
   const double adding =
       (static_cast<double>(n_on) + kMakeCost * inputs) * static_cast<double>(padded);
-  const double cost = kProductCost / kProductSpeed;
-  return adding < cost * inputs * static_cast<double>(in.n_lanes * in.n_out);
+  const bool tables = table_cost(in) < kProductCost;
+  const double cost = (tables ? table_cost(in) : kProductCost) / kProductSpeed;
+  if (adding < cost * inputs * static_cast<double>(in.n_lanes * in.n_out)) return Form::kLists;
+  return tables ? Form::kIndex : Form::kBytes;
 }
 
 // Bit j of word i becomes bit i of word j.
@@ -134,19 +156,45 @@ inline void bytes_packed(const Worker& me, const uint64_t* packed, int64_t n_uni
   });
 }
 
+// The 30 bits from number 30 w on of 64 columns: out[64], from packed rows of columns `word`.
+inline void index_word(const uint64_t* packed, int64_t n_units, int64_t words, int64_t word,
+                       int64_t w, int32_t* out) {
+  const int64_t first = w * kIndexBits, left = n_units - first;
+  const int n = static_cast<int>(left < kIndexBits ? left : kIndexBits);
+  for (int l = 0; l < kWord; l += kLanes) {
+    I bits = splat(0);
+    for (int i = 0; i < n; ++i) {
+      const uint64_t row = packed[(first + i) * words + word];
+      bits = bit_or(bits, spread(static_cast<uint32_t>(row >> l), 1 << i));
+    }
+    store(out + l, bits);
+  }
+}
+
+inline void index_packed(const Worker& me, const uint64_t* packed, int64_t n_units,
+                         const Operand& in) {
+  const int64_t n = in.index_words();
+  me.share(in.words() * n, [&](int64_t task) {
+    const int64_t word = task / n, w = task % n;
+    index_word(packed, n_units, in.words(), word, w, in.index(word) + w * kWord);
+  });
+}
+
 inline void expand_packed(const Worker& me, const uint64_t* packed, int64_t n_units,
                           const Operand& in) {
-  const bool listed = lists_pay(packed, n_units, in);
-  if (me.id == 0) *in.listed = listed;  // read by all after the barrier
-  if (listed)
+  const Form form = best_form(packed, n_units, in);
+  if (me.id == 0) *in.form = form;  // read by all after the barrier
+  if (form == Form::kLists)
     list_packed(me, packed, n_units, in);
+  else if (form == Form::kIndex)
+    index_packed(me, packed, n_units, in);
   else
     bytes_packed(me, packed, n_units, in);
 }
 
 inline void expand_levels(const Worker& me, const int32_t* levels, int64_t n_units,
                           const Operand& in) {
-  if (me.id == 0) *in.listed = false;
+  if (me.id == 0) *in.form = Form::kBytes;
   const int64_t words = in.words();
   me.share(words * in.n_quads, [&](int64_t task) {
     const int64_t word = task / in.n_quads, quad = task % in.n_quads;

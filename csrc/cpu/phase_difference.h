@@ -8,14 +8,13 @@ namespace ncg {
 namespace {
 
 constexpr int kTile = 4 * kBlock;   // pairs of four hidden units and a block: [4][64]
-constexpr int kTableChains = 240;   // of one set of tables, which stays in the nearest cache
 constexpr int64_t kChains = 32640;  // whole sets of tables; 65535 times as many still fit int32
 constexpr int kPairs = kRows * kBlock;
 // Of the model's visible bits as bytes: both phases then are one sum of products.
 constexpr int kModelOne = kBinaryPlanes ? -1 : 1;
 constexpr int64_t kPlanes = 65536;  // chains whose products of bytes, up to 255 x 128, fit int32
 static_assert(kBinaryPlanes || kRows == 4, "tables are of four hidden units");
-static_assert(kChains % kTableChains == 0 && kTableChains % kIndexChains == 0, "whole sets");
+static_assert(kChains % kTableTerms == 0, "whole sets");
 
 // Both phases, ready for sums, and the scales that turn sums into means.
 struct PhaseSums {
@@ -41,41 +40,6 @@ struct PhaseSums {
   }
 };
 
-// For four hidden units: the sum of the levels of kLookupBits chains for each pattern of their
-// bits.
-struct Tables {
-  alignas(64) int32_t of[4][kTableChains / kLookupBits][kTableEntries];
-};
-
-// out[4][64] += levels of the chains whose bit is set, for the 64 visible units of `index`.
-inline void add_lookups(const Tables& tables, const int32_t* index, int n_groups, int32_t* out) {
-  for (int u = 0; u < kBlock; u += kWideVectors * kLanes) {
-    I sum[4][kWideVectors];
-    for (int r = 0; r < 4; ++r)
-      for (int v = 0; v < kWideVectors; ++v) sum[r][v] = load(out + r * kBlock + u + v * kLanes);
-    const int32_t* word = index + u;
-    I state[kWideVectors];
-    int left = 0;  // groups in the index words
-    for (int group = 0; group < n_groups; ++group, --left) {
-      if (left == 0) {
-        left = kIndexChains / kLookupBits;
-#pragma GCC unroll 4
-        for (int v = 0; v < kWideVectors; ++v) state[v] = load(word + v * kLanes);
-        word += kBlock;
-      }
-#pragma GCC unroll 4
-      for (int r = 0; r < 4; ++r)
-#pragma GCC unroll 4
-        for (int v = 0; v < kWideVectors; ++v)
-          sum[r][v] = add(sum[r][v], lookup(tables.of[r][group], state[v]));
-#pragma GCC unroll 4
-      for (int v = 0; v < kWideVectors; ++v) state[v] = shift_right<kLookupBits>(state[v]);
-    }
-    for (int r = 0; r < 4; ++r)
-      for (int v = 0; v < kWideVectors; ++v) store(out + r * kBlock + u + v * kLanes, sum[r][v]);
-  }
-}
-
 // sums[block][4][64] of hidden units unit .. unit+3 and the visible blocks first .. last-1 over at
 // most kChains chains from `chain` on.
 inline void binary_sums(const Phase& phase, int64_t unit, int64_t first, int64_t last,
@@ -83,15 +47,14 @@ inline void binary_sums(const Phase& phase, int64_t unit, int64_t first, int64_t
   memset(sums, 0, sizeof(int32_t) * static_cast<size_t>((last - first) * kTile));
   const int64_t left = phase.hidden.n_chains - chain,
                 end = chain + (left < kChains ? left : kChains);
-  for (; chain < end; chain += kTableChains) {
-    const int64_t chains = end - chain < kTableChains ? end - chain : kTableChains;
+  for (; chain < end; chain += kTableTerms) {
+    const int64_t chains = end - chain < kTableTerms ? end - chain : kTableTerms;
     const int n_groups = static_cast<int>(ceil_div(chains, kLookupBits));
     Tables tables;
     for (int r = 0; r < 4; ++r)
-      for (int group = 0; group < n_groups; ++group)
-        store_table(tables.of[r][group], phase.hidden.unit(unit + r) + chain + group * kLookupBits);
+      make_tables(phase.hidden.unit(unit + r) + chain, n_groups, tables.of[r]);
     for (int64_t b = first; b < last; ++b)
-      add_lookups(tables, phase.visible.block(b) + chain / kIndexChains * kBlock, n_groups,
+      add_lookups(tables, phase.visible.block(b) + chain / kIndexBits * kBlock, n_groups,
                   sums + (b - first) * kTile);
   }
 }

@@ -2,12 +2,10 @@
 #pragma once
 #include "common/layout.h"
 #include "cpu/half_step.h"
+#include "cpu/sum_tables.h"
 
 namespace ncg {
 namespace {
-
-constexpr int kIndexChains = 30;  // of an index word: whole groups of kLookupBits
-static_assert(kIndexChains % kLookupBits == 0, "a group must not cross index words");
 
 // Hidden levels along the chains: int32 [n_hidden][stride].
 struct HiddenLevels {
@@ -21,7 +19,7 @@ struct HiddenLevels {
 struct VisibleIndex {
   int32_t* words;
   int64_t n_units, n_chains;
-  int64_t n_words() const { return ceil_div(n_chains, kIndexChains); }
+  int64_t n_words() const { return ceil_div(n_chains, kIndexBits); }
   int32_t* block(int64_t b) const { return words + b * n_words() * kBlock; }
 };
 
@@ -104,8 +102,8 @@ inline void fill_index(const Worker& me, const uint64_t* packed, const VisibleIn
   me.share(ceil_div(index.n_units, kBlock), [&](int64_t b) {
     int32_t* out = index.block(b);
     for (int64_t w = 0; w < index.n_words(); ++w) {
-      const int64_t first = w * kIndexChains, from = first / kWord, shift = first % kWord;
-      const bool split = shift > kWord - kIndexChains && from + 1 < words;
+      const int64_t first = w * kIndexBits, from = first / kWord, shift = first % kWord;
+      const bool split = shift > kWord - kIndexBits && from + 1 < words;
       for (int u = 0; u < kBlock; ++u, ++out) {
         const int64_t unit = b * kBlock + u;
         uint64_t bits = 0;
@@ -113,7 +111,7 @@ inline void fill_index(const Worker& me, const uint64_t* packed, const VisibleIn
           bits = packed[unit * words + from] >> shift;
           if (split) bits |= packed[unit * words + from + 1] << (kWord - shift);
         }
-        *out = static_cast<int32_t>(bits & ((1u << kIndexChains) - 1));
+        *out = static_cast<int32_t>(bits & ((1u << kIndexBits) - 1));
       }
     }
   });

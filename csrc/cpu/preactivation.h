@@ -2,6 +2,7 @@
 // down.
 #pragma once
 #include "cpu/gather_product.h"
+#include "cpu/lookup_product.h"
 
 namespace ncg {
 namespace {
@@ -99,14 +100,19 @@ inline Tile make_tile(const Layer& layer, const Operand& in, int64_t panel, int6
   return tile;
 }
 
+// Words of chains at a time, at most `most`, so that no worker is without a strip.
+inline int64_t strip_words(const Worker& me, int64_t n_tiles, int64_t most) {
+  const int64_t fair = n_tiles / me.n_workers;
+  return fair < 1 ? 1 : fair < most ? fair : most;
+}
+
 // for_each_tile of listed states.
 template <class Use>
 inline void for_each_gathered_tile(const Worker& me, const Layer& layer, const Operand& in,
                                    Use use) {
   const int64_t panels = ceil_div(layer.n_out, kPanel), words = in.words();
-  const int64_t fair = panels * words / me.n_workers;  // so that no worker is without a strip
-  const int64_t strip = fair < 1 ? 1 : fair < kStripWords ? fair : kStripWords;
-  const int64_t strips = ceil_div(words, strip);
+  const int64_t strip = strip_words(me, panels * words, kStripWords),
+                strips = ceil_div(words, strip);
   me.share(panels * strips, [&](int64_t task) {
     const int64_t panel = task / strips, first = task % strips * strip;
     const int64_t last = first + strip < words ? first + strip : words;
@@ -121,11 +127,37 @@ inline void for_each_gathered_tile(const Worker& me, const Layer& layer, const O
   });
 }
 
+// for_each_tile of indexed states.
+template <class Use>
+inline void for_each_looked_up_tile(const Worker& me, const Layer& layer, const Operand& in,
+                                    Use use) {
+  const int64_t panels = ceil_div(layer.n_out, kPanel), words = in.words();
+  const int64_t strip = strip_words(me, panels * words, kTableWords),
+                strips = ceil_div(words, strip);
+  me.share(panels * strips, [&](int64_t task) {
+    const int64_t panel = task / strips, first = task % strips * strip;
+    const int64_t last = first + strip < words ? first + strip : words;
+    alignas(64) float products[kTableWords * kPanel * kWord];
+    lookup_product(layer, in, panel, first, last, products);
+    const F step = splat(power_of_two(layer.exponent + 1 - 8 * layer.n_digits));
+    for (int64_t word = first; word < last; ++word) {
+      Tile tile = make_tile(layer, in, panel, word);
+      const float* x = products + (word - first) * (kPanel * kWord);
+      for (int r = 0; r < tile.n_units; ++r)
+        for (int l = 0; l < tile.width; l += kLanes)
+          store(tile.x + r * kWord + l,
+                fma(load(x + r * kWord + l), step, splat(layer.bias[tile.unit + r])));
+      use(tile);
+    }
+  });
+}
+
 // Calls use(tile) for every tile, panels shared out over the threads so that weights stay in one
 // core's cache; ends with a barrier.
 template <class Use>
 inline void for_each_tile(const Worker& me, const Layer& layer, const Operand& in, Use use) {
-  if (*in.listed) return for_each_gathered_tile(me, layer, in, use);
+  if (*in.form == Form::kLists) return for_each_gathered_tile(me, layer, in, use);
+  if (*in.form == Form::kIndex) return for_each_looked_up_tile(me, layer, in, use);
   const int64_t panels = ceil_div(layer.n_out, kPanel), words = in.words();
   me.share(panels * words, [&](int64_t task) {
     const int64_t panel = task / words, word = task % words;

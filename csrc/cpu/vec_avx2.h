@@ -131,6 +131,10 @@ inline I widen(I sum, I short_sum) {
   return add(sum, _mm256_madd_epi16(short_sum, _mm256_set1_epi16(1)));
 }
 
+inline I load_bytes(const int8_t* p) {
+  return _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+}
+constexpr double kTableCost[2][2] = {{0.247, 0.22}, {0.336, 0.25}};
 constexpr int kLookupBits = 3, kTableEntries = 8;
 inline void store_table(int32_t* table, const int32_t* addends) {
   const I bit0 = _mm256_set_epi32(-1, 0, -1, 0, -1, 0, -1, 0),

@@ -97,6 +97,10 @@ constexpr int kShortBlocks = 1 << 24;  // short sums are int32 here
 inline I dot4_short(I sum, I states, I digits) { return dot4(sum, states, digits); }
 inline I widen(I sum, I short_sum) { return add(sum, short_sum); }
 
+inline I load_bytes(const int8_t* p) {
+  return _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+constexpr double kTableCost[2][2] = {{0.125, 0.23}, {0.2, 0.27}};
 constexpr int kLookupBits = 5, kTableEntries = 32;
 inline void store_table(int32_t* table, const int32_t* addends) {
   const I low = add(add(spread(0xAAAA, addends[0]), spread(0xCCCC, addends[1])),
