@@ -15,6 +15,7 @@ using ncg::as_bits;
 using ncg::as_float;
 using ncg::fma;
 using ncg::mul;
+using ncg::round_even;
 
 constexpr int kLaneGroup = 16;  // chains are padded to whole groups
 constexpr int kChunk = 256;     // inputs a list, whose numbers are bytes
@@ -24,10 +25,13 @@ constexpr int kChunk = 256;     // inputs a list, whose numbers are bytes
 //
 // Or, in the same memory, the lists of packed states, uint8 [chunks][n_lanes][inputs of the chunk]:
 // the first n_on[chunk][lane] entries number the inputs of the chunk that are on.
+//
+// Or, for sparse digits, the packed states as they are.
 struct Operand {
   uint8_t* bytes;
   uint16_t* n_on;
-  bool* listed;  // which of the two: written by expand
+  bool* listed;             // which of the first two: written by expand
+  const uint64_t** packed;  // for sparse digits, else null: where expand writes the states' address
   int64_t n_out, n_chains, n_lanes, n_quads;
   int n_planes;
 
@@ -58,9 +62,12 @@ inline Operand make_operand(const Layer& layer, int64_t n_chains, bool levels) {
   in.n_lanes = ceil_div(n_chains, kLaneGroup) * kLaneGroup;
   in.n_quads = ceil_div(layer.n_in, kBlock) * (kBlock / 4);
   in.n_planes = levels ? 2 : 1;
-  in.bytes = scratch<uint8_t>(4 * in.n_quads * in.n_lanes * in.n_planes);
-  in.n_on = levels ? nullptr : scratch<uint16_t>(in.chunks() * in.n_lanes);
   in.listed = scratch<bool>(1);
+  *in.listed = false;
+  in.packed = layer.sparse == nullptr ? nullptr : scratch<const uint64_t*>(1);
+  const bool as_they_are = layer.sparse != nullptr && !levels;
+  in.bytes = as_they_are ? nullptr : scratch<uint8_t>(4 * in.n_quads * in.n_lanes * in.n_planes);
+  in.n_on = as_they_are || levels ? nullptr : scratch<uint16_t>(in.chunks() * in.n_lanes);
   return in;
 }
 
@@ -136,6 +143,10 @@ inline void bytes_packed(const Worker& me, const uint64_t* packed, int64_t n_uni
 
 inline void expand_packed(const Worker& me, const uint64_t* packed, int64_t n_units,
                           const Operand& in) {
+  if (in.packed != nullptr) {
+    if (me.id == 0) *in.packed = packed;
+    return me.meet();
+  }
   const bool listed = lists_pay(packed, n_units, in);
   if (me.id == 0) *in.listed = listed;  // read by all after the barrier
   if (listed)
