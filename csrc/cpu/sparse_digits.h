@@ -137,7 +137,10 @@ inline void make_sparse(const Worker& me, const SparsePair& pair) {
     const auto clear = [&](int32_t* digits, int64_t n_out) {
       memset(digits + kSparseHeader, 0, sizeof(int32_t) * static_cast<size_t>(n_out + 1));
     };
-    if (me.id == 0) clear(pair.to_hidden, pair.n_hidden), clear(pair.to_visible, pair.n_visible);
+    if (me.id == 0) {
+      clear(pair.to_hidden, pair.n_hidden);
+      clear(pair.to_visible, pair.n_visible);
+    }
     return clear_rest(me, pair, 0);
   }
   me.share(pair.n_hidden, [&](int64_t unit) { list_row(pair, unit, columns); });
