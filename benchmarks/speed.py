@@ -122,7 +122,7 @@ def measure(shape: Shape, notes: list[str]) -> Iterator[dict[str, Any]]:
             for name, (_, work) in job.own.items()
         }
         n_rounds = {name: len(taken) for name, taken in samples.items()}
-        record = {"job": job.name, "note": job.note, "draw": draw}
+        record = {"job": job.name, "note": job.note, "draw": draw, "digits": case.path()}
         record |= dict(zip(Shape._fields[:5], shape, strict=False))
         yield {**record, "ms": times, "n_rounds": n_rounds, "own": results}
 
@@ -176,6 +176,8 @@ def run(shapes: Sequence[Shape]) -> dict[str, Any]:
         for variant, own in record["own"].items():
             seconds = record["ms"][variant][1] / 1e3
             own |= rates(own.pop("work"), seconds, variant, limit[record["n_threads"]])
+            if record["digits"] == "sparse" and variant != jobs.DENSE:
+                own |= {"bytes_per_s": None, "share": None}  # those are of dense digits
     found = {**machine(), "commit": commit(), "seconds": round(time.perf_counter() - start)}
     found.pop("threads")
     return {**found, "limits": limit, "notes": list(dict.fromkeys(notes)), "records": records}
