@@ -28,12 +28,12 @@ lint: .venv/lint-installed  ## check style, types and format, changing nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $(CSRC) benchmarks/limits.cpp
+	$(BIN)/clang-format --dry-run --Werror $(CSRC) benchmarks/limits.cpp tests/amx_on_host/cpu/tiles.h
 
 format: .venv/lint-installed  ## rewrite the sources in the project's format
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $(CSRC) benchmarks/limits.cpp
+	$(BIN)/clang-format -i $(CSRC) benchmarks/limits.cpp tests/amx_on_host/cpu/tiles.h
 
 clean:  ## remove what building and testing made; keeps .venv's packages and runs/
 	rm -rf build dist *.egg-info ncg_fast/_*.so .venv/installed .venv/lint-installed

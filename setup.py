@@ -33,11 +33,13 @@ CPU_FLAGS = {
     "csrc/cpu/scratch.cpp": "",
     "csrc/cpu/base.cpp": "",
 }
+AVX512 = "-mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mfma -mbmi2 "
+AVX512 += "-mprefer-vector-width=512"
 if IS_X86:
     CPU_FLAGS |= {
         "csrc/cpu/avx2.cpp": "-mavx2 -mfma -mbmi2",
-        "csrc/cpu/avx512.cpp": "-mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni "
-        "-mfma -mbmi2 -mprefer-vector-width=512",
+        "csrc/cpu/avx512.cpp": AVX512,
+        "csrc/cpu/amx.cpp": AVX512,  # and tiles, in assembly
     }
 
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ncg_fast.benchmark import Case, Eager, Run
+from ncg_fast.benchmark import Case, Eager
+from ncg_fast.timing import Run
 
 EAGER = "eager fp32"  # the one that every job is held against
 LOW_PRECISION = {"eager bf16": torch.bfloat16, "eager fp16": torch.float16}
@@ -66,9 +67,11 @@ def low_precision(case: Case, draw: str, job: Callable[[Eager], Run]) -> dict[st
     return {name: job(Eager(case, draw, dtype)) for name, dtype in LOW_PRECISION.items()}
 
 
-def compiled(case: Case, job: Callable[[Eager], Run], notes: list[str]) -> dict[str, Run]:
+def compiled(
+    case: Case, job: Callable[[Eager], Run], notes: list[str], **options: str
+) -> dict[str, Run]:
     """The eager job under torch.compile, with the draw that it can fuse."""
-    run = torch.compile(job(Eager(case, "rand < p")))
+    run = torch.compile(job(Eager(case, "rand < p")), **options)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -101,7 +104,8 @@ def rbms(case: Case, notes: list[str]) -> dict[str, Run]:
     except ImportError:
         notes.append("rbms is left out: it is not installed (pip install rbms).")
         return {}
-    rbm, rows, ones = case.rbm, case.rows.float(), torch.ones(case.n_rows)
+    rbm, rows = case.rbm, case.rows.float()
+    ones = rows.new_ones(case.n_rows)
     parameters = rbm.weight.detach().t().contiguous(), rbm.visible_bias, rbm.hidden_bias
     machine = BBRBM(*(parameter.detach().clone() for parameter in parameters))
     optimizer = torch.optim.SGD(machine.parameters(), lr=1e-4, maximize=True)

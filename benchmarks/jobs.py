@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 import ncg_fast
-from ncg_fast import cpu, data, ops, reference
-from ncg_fast.benchmark import Case, Eager, Run, same
+from ncg_fast import cpu, data, ops
+from ncg_fast.benchmark import Case, Eager, by_reference, same
 from ncg_fast.digits import EVALUATION_DIGITS, TRAINING_DIGITS, forced_path
 from ncg_fast.numerics import to_levels
+from ncg_fast.timing import Run
 
 OURS, DENSE = "ncg_fast", "2 digits, dense"
 _UPDATED = 2 * (4 + 4 + 1) + 2 * TRAINING_DIGITS  # bytes a connection that an update moves
@@ -163,7 +164,7 @@ def connection_gradient(case: Case) -> Job:
         same(
             "connection_gradient",
             [*run()],
-            [*reference.connection_gradient(*phases, *pairs.values())],
+            [*by_reference("connection_gradient", *phases, *pairs.values())],
         )
 
     def eager(machine: Eager) -> Run:
@@ -182,9 +183,9 @@ def ncg_update(case: Case) -> Job:
         return ops.ncg_update_(written, *phases, weight_exponent=exponent, **rates)
 
     def check() -> None:
-        expected = [tensor if tensor is None else tensor.clone() for tensor in written]
+        expected = [t if t is None else t.to("cpu", copy=True) for t in written]
         options = exponent, 0, *rates.values(), 0.0, 0.0
-        found = reference.ncg_update_(*expected, *phases, *options)
+        found = by_reference("ncg_update_", *expected, *phases, *options)
         same("ncg_update_", [run(), *written[:7]], [found, *expected[:7]])
 
     def eager(machine: Eager) -> Run:
@@ -216,7 +217,7 @@ def training_step(case: Case, n_steps: int = 1, lower: tuple[str, ...] = ()) -> 
 
 
 def mnist_epoch(case: Case, n_steps: int = 10) -> Job:
-    rows = data.load("mnist").train
+    rows = data.load("mnist").train.to(case.rows.device)
     rates = {"lr": 0.1, "lr_strength": 0.5, "progress": False}
     run = partial(
         ncg_fast.fit, case.rbm, rows, epochs=1, batch_size=case.n_rows, n_steps=n_steps, **rates
@@ -233,7 +234,7 @@ def mnist_epoch(case: Case, n_steps: int = 10) -> Job:
 
 
 def _close(op: str, found: Tensor, expected: Tensor) -> None:
-    agree = torch.isclose(found, expected, rtol=1e-10, atol=0).all()
+    agree = torch.isclose(found.cpu(), expected, rtol=1e-10, atol=0).all()
     same(op, [agree], [torch.ones_like(agree)])
 
 
@@ -244,7 +245,7 @@ def free_energy(case: Case) -> Job:
     own = {"3 digits": (run, _half_step_work(case, EVALUATION_DIGITS))}
 
     def check() -> None:
-        _close("free_energy", run(), reference.free_energy(*arguments))
+        _close("free_energy", run(), by_reference("free_energy", *arguments))
 
     return Job("free energy", own, lambda e: partial(baselines.free_energy, e), check)
 
@@ -252,15 +253,15 @@ def free_energy(case: Case) -> Job:
 def anneal(case: Case, n_betas: int = 101) -> Job:
     *model, exponent = case.rbm._model(EVALUATION_DIGITS)
     base = torch.zeros_like(model[2])
-    ladder = torch.linspace(0, 1, n_betas, dtype=torch.float64)
+    ladder = torch.linspace(0, 1, n_betas, dtype=torch.float64, device=base.device)
 
     def run(ladder: Tensor = ladder) -> tuple[Tensor, Tensor]:
         return ops.anneal(case.visible, *model, base, ladder, exponent, case.n_rows, seed=1)
 
     def check() -> None:
-        short = torch.linspace(0, 1, 4, dtype=torch.float64)
+        short = torch.linspace(0, 1, 4, dtype=torch.float64, device=base.device)
         arguments = case.visible, *model, base, short, exponent, case.n_rows, 1, 0, 0
-        (states, log_weights), expected = run(short), reference.anneal(*arguments)
+        (states, log_weights), expected = run(short), by_reference("anneal", *arguments)
         same("anneal", [states], [expected[0]])
         _close("anneal", log_weights, expected[1])
 

@@ -1,10 +1,14 @@
-// What one core can do at most: products of bytes from registers, memory from a buffer.
-// limits.py compiles it for the machine at hand, runs a function on each thread, and takes the
-// time.
+// What one core can do at most: products of bytes from registers, or from tiles in the nearest
+// cache; memory from a buffer. limits.py compiles it for the machine at hand, runs a function on
+// each thread, and takes the time.
 #include <cstdint>
+#include <cstring>
 
 #ifdef __AVX2__
 #include <immintrin.h>
+#endif
+#ifdef __x86_64__
+#include "cpu/tiles.h"
 #endif
 
 namespace {
@@ -12,9 +16,46 @@ namespace {
 // Twelve accumulators hide the latency; the empty asm keeps the compiler from folding the loop.
 constexpr int kAccumulators = 12;
 
+#ifdef NCG_FAST_AMX
+constexpr int kTileBytes = 16 * 64, kTilePairs = 7;  // whose bytes fill half of the nearest cache
+#endif
+
 }  // namespace
 
 extern "C" {
+
+#ifdef NCG_FAST_AMX
+// n times 7 x 4 x 16 x 16 x 64 multiply-adds u8 x s8 -> s32: two by two tiles, each loaded for two
+// products, as in csrc/cpu/product_tiles.h.
+void products_amx(int64_t n) {
+  alignas(64) int8_t left[kTilePairs][2][kTileBytes], right[kTilePairs][2][kTileBytes];
+  memset(left, 1, sizeof left);
+  memset(right, 2, sizeof right);
+  ncg::TileConfig config = {1};
+  for (int t = 0; t < 8; ++t) {
+    config[16 + 2 * t] = 64;
+    config[48 + t] = 16;
+  }
+  ncg::ldtilecfg(config);
+  ncg::tilezero<0>();
+  ncg::tilezero<1>();
+  ncg::tilezero<2>();
+  ncg::tilezero<3>();
+  for (int64_t i = 0; i < n; ++i) {
+    for (int pair = 0; pair < kTilePairs; ++pair) {
+      ncg::tileloadd<6>(right[pair][0], 64);
+      ncg::tileloadd<4>(left[pair][0], 64);
+      ncg::tdpbsud<0, 4, 6>();
+      ncg::tileloadd<5>(left[pair][1], 64);
+      ncg::tdpbsud<2, 5, 6>();
+      ncg::tileloadd<7>(right[pair][1], 64);
+      ncg::tdpbsud<1, 4, 7>();
+      ncg::tdpbsud<3, 5, 7>();
+    }
+  }
+  ncg::tilerelease();
+}
+#endif
 
 #ifdef __AVX512VNNI__
 // n times 12 x 64 multiply-adds u8 x s8 -> s32.

@@ -15,7 +15,10 @@ from pathlib import Path
 
 import torch
 
-PRODUCTS = {"avx512": 12 * 64, "avx2": 12 * 32}  # multiply-adds of a pass, by instruction set
+from ncg_fast import cpu
+
+# Multiply-adds of a pass, by instruction set.
+PRODUCTS = {"amx": 7 * 4 * 16 * 16 * 64, "avx512": 12 * 64, "avx2": 12 * 32}
 SIZES = {"cache": 8 << 20, "far": 1 << 30}  # bytes, of all threads together
 _PASSES = 1 << 16
 Rates = dict[str, dict[str, float]]
@@ -26,8 +29,9 @@ _ROUND, _N_ROUNDS = 0.05, 7  # seconds; the best round counts
 def build(folder: str) -> ctypes.CDLL:
     """Compiles limits.cpp with the compiler that builds the package."""
     library = Path(folder) / "limits.so"
-    flags = ["-std=c++17", "-O3", "-march=native", "-shared", "-fPIC"]
     source = Path(__file__).with_suffix(".cpp")
+    flags = ["-std=c++17", "-O3", "-march=native", "-shared", "-fPIC"]
+    flags.append(f"-I{source.parents[1] / 'csrc'}")
     compiler = shlex.split(os.environ.get("CXX", "g++"))
     subprocess.run([*compiler, *flags, source, "-o", library], check=True)
     return ctypes.CDLL(str(library))
@@ -39,7 +43,7 @@ def measure(n_threads: int) -> Rates:
         library, best = build(folder), partial(_best, threads, n_threads)
         rates: Rates = {"products": {}, "read": {}, "update": {}}
         for name, n_products in PRODUCTS.items():
-            if hasattr(library, f"products_{name}"):
+            if name in cpu.instruction_sets():
                 run = getattr(library, f"products_{name}")
                 n_passes = best(lambda _, n, run=run: run(_int64(n * _PASSES))) * _PASSES
                 rates["products"][name] = n_passes * n_products * n_threads

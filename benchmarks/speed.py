@@ -1,7 +1,8 @@
 """Times every job against its baselines, in turn, on checked results, within ten minutes.
 
-python benchmarks/speed.py            writes benchmarks/results/MACHINE.json
-python benchmarks/speed.py --write    also puts its tables into README.md
+python benchmarks/speed.py                  writes benchmarks/results/MACHINE.json
+python benchmarks/speed.py --device cuda    the same for the GPU
+With --write its tables go into README.md, too.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import baselines
+import gpu
 import jobs
 import limits
 import tables
@@ -24,16 +26,8 @@ import torch
 from jobs import Job, Work
 
 from ncg_fast import cpu
-from ncg_fast.benchmark import (
-    Case,
-    Eager,
-    Run,
-    faster_draw,
-    in_turn,
-    machine,
-    milliseconds,
-    speedup,
-)
+from ncg_fast.benchmark import Case, Eager, faster_draw, machine
+from ncg_fast.timing import Clock, Run, host_clock, in_turn, milliseconds, speedup
 
 RESULTS = Path(__file__).parent / "results"
 _REST = 0.1  # seconds; idle threads of OpenBLAS, which scikit-learn uses, spin for some hundredths
@@ -41,10 +35,33 @@ _LAST_START = 480  # seconds; later machines are left out, with a note
 _OURS, _EAGER = 18, 44  # bytes a connection that a machine takes while it is made; the eager one
 
 
+class Target(NamedTuple):
+    """What is measured, and how."""
+
+    device: str
+    machine: dict[str, object]  # what the figures depend on
+    products: str  # of limits: how it multiplies
+    clock: Clock
+    limits: Callable[[int], limits.Rates]  # by number of threads
+    cache_bytes: int
+    free_memory: Callable[[], int]
+    low_precision: Callable[[Case, str, Callable[[Eager], Run]], dict[str, Run]]
+    compiled: Callable[[Case, Callable[[Eager], Run], list[str]], dict[str, Run]]
+
+
+def target(device: str) -> Target:
+    if device == "cpu":
+        low, compiled = baselines.low_precision, baselines.compiled
+        how = machine(), cpu.instruction_set(), host_clock, limits.measure
+        return Target("cpu", *how, limits.cache_bytes(), free_memory, low, compiled)
+    how = gpu.machine(), gpu.PRODUCTS, gpu.clock(), gpu.limits
+    return Target("cuda", *how, gpu.cache_bytes(), gpu.free_memory, gpu.low_precision, gpu.compiled)
+
+
 class Shape(NamedTuple):
     """A machine, the jobs to time on it, and the seconds for each."""
 
-    n_threads: int
+    n_threads: int  # 0: of a GPU
     n_visible: int
     n_hidden: int
     n_rows: int
@@ -54,8 +71,23 @@ class Shape(NamedTuple):
     all_baselines: bool = False
 
 
+def gpu_plan() -> Iterator[Shape]:
+    """What is timed on a GPU, the machines that take longest last."""
+    there, step = jobs.half_step, gpu.training_step
+    ten, gradients = partial(step, n_steps=10), (jobs.connection_gradient, jobs.ncg_update)
+    yield Shape(0, 784, 500, 128, 0.5, (there, step), 4.0, all_baselines=True)
+    yield Shape(0, 784, 500, 128, 0.5, (jobs.half_step_back, *gradients, ten))
+    yield Shape(0, 784, 500, 50, 0.5, (step, ten, jobs.mnist_epoch))
+    yield Shape(0, 784, 500, 512, 0.5, (gpu.gibbs_steps, jobs.free_energy), 4.0, all_baselines=True)
+    yield Shape(0, 784, 500, 65536, 0.5, (gpu.gibbs_steps,), 4.0, all_baselines=True)
+    yield Shape(0, 784, 500, 100, 0.5, (jobs.anneal,))
+    yield Shape(0, 784, 4096, 512, 0.5, (there, *gradients, step), 4.0, all_baselines=True)
+    yield Shape(0, 4096, 4096, 1024, 0.5, (there, *gradients, step), 4.0, all_baselines=True)
+    yield Shape(0, 784, 1048576, 64, 0.5, (there, step))
+
+
 def plan() -> Iterator[Shape]:
-    """What is timed, the machines that take longest last."""
+    """What is timed on a CPU, the machines that take longest last."""
     there, back, step = jobs.half_step, jobs.half_step_back, jobs.training_step
     ten, lower = partial(step, n_steps=10), cpu.instruction_sets()
     lower = tuple(reversed(lower[: lower.index(cpu.instruction_set())]))
@@ -83,24 +115,27 @@ def plan() -> Iterator[Shape]:
     yield Shape(2, 784, 1048576, 64, 0.5, (there, step))
 
 
-def programs(job: Job, case: Case, shape: Shape, draw: str, notes: list[str]) -> dict[str, Run]:
+def programs(
+    job: Job, case: Case, shape: Shape, draw: str, target: Target, notes: list[str]
+) -> dict[str, Run]:
     """What the job is held against."""
-    if free_memory() < _EAGER * case.rbm.weight.numel():
+    if target.free_memory() < _EAGER * case.rbm.weight.numel():
         notes.append(f"{title(shape)}: memory does not hold the eager baseline.")
         return {}
     found: dict[str, Run] = {baselines.EAGER: job.eager(Eager(case, draw))}
     if shape.all_baselines:
-        found |= baselines.low_precision(case, draw, job.eager)
+        found |= target.low_precision(case, draw, job.eager)
     if shape.all_baselines and not job.loops:
-        found |= baselines.compiled(case, job.eager, notes)
+        found |= target.compiled(case, job.eager, notes)
     if shape.all_baselines and job.name == "CD-1 step":
-        found |= baselines.scikit_learn(case, notes) | baselines.rbms(case, notes)
+        found |= baselines.rbms(case, notes)
+        found |= baselines.scikit_learn(case, notes) if target.device == "cpu" else {}
     return found
 
 
-def measure(shape: Shape, notes: list[str]) -> Iterator[dict[str, Any]]:
+def measure(shape: Shape, target: Target, notes: list[str]) -> Iterator[dict[str, Any]]:
     """Checks each job, times it and its baselines in turn; a record of each."""
-    case = Case(*shape[1:5])
+    case = Case(*shape[1:5], target.device)
     large = case.rbm.weight.numel() > 1 << 22  # where both draws cost the same
     draw = "rand < p" if large else faster_draw(case)
     for make in shape.jobs:
@@ -111,8 +146,9 @@ def measure(shape: Shape, notes: list[str]) -> Iterator[dict[str, Any]]:
             continue
         job.check()
         own: dict[str, Run] = {name: run for name, (run, _) in job.own.items()}
-        others = programs(job, case, shape, draw, notes)
-        samples = in_turn(own | others, shape.seconds, _REST if shape.all_baselines else 0.0)
+        others = programs(job, case, shape, draw, target, notes)
+        rest = _REST if shape.all_baselines and target.device == "cpu" else 0.0
+        samples = in_turn(own | others, shape.seconds, rest, target.clock)
         times = milliseconds(samples)
         results = {
             name: {
@@ -127,12 +163,14 @@ def measure(shape: Shape, notes: list[str]) -> Iterator[dict[str, Any]]:
         yield {**record, "ms": times, "n_rounds": n_rounds, "own": results}
 
 
-def rates(work: Work, seconds: float, variant: str, limit: dict[str, Any]) -> dict[str, Any]:
+def rates(
+    work: Work, seconds: float, variant: str, target: Target, limit: limits.Rates
+) -> dict[str, Any]:
     """Work a second, and the share of the machine's limit: the longer of products and memory."""
-    size = "cache" if work.resident <= limits.cache_bytes() else "far"
+    size = "cache" if work.resident <= target.cache_bytes else "far"
     memory = work.read / limit["read"][size] + work.updated / limit["update"][size]
     forced = variant in cpu.instruction_sets()
-    rate = limit["products"].get(variant if forced else cpu.instruction_set())
+    rate = limit["products"].get(variant if forced else target.products)
     least = max(work.products / rate, memory) if rate else None
     return {
         "multiply_adds_per_s": work.multiply_adds / seconds,
@@ -151,35 +189,36 @@ def title(shape: Shape) -> str:
     return f"{shape.n_rows} x {shape.n_visible} x {shape.n_hidden}"
 
 
-def run(shapes: Sequence[Shape]) -> dict[str, Any]:
+def run(shapes: Sequence[Shape], target: Target) -> dict[str, Any]:
     """The records of these shapes, and what they depend on."""
     start = time.perf_counter()
     notes: list[str] = []
     records: list[dict[str, Any]] = []
     threads = sorted({shape.n_threads for shape in shapes})
-    limit = {n: limits.measure(n) for n in threads}
+    limit = {n: target.limits(n) for n in threads}
     for shape in shapes:
-        if free_memory() < _OURS * shape.n_visible * shape.n_hidden:
+        if target.free_memory() < _OURS * shape.n_visible * shape.n_hidden:
             notes.append(f"{title(shape)}: left out, memory does not hold it.")
             continue
         if time.perf_counter() - start > _LAST_START:
             notes.append(f"{title(shape)}: left out, ten minutes are up.")
             continue
-        torch.set_num_threads(shape.n_threads)
-        for record in measure(shape, notes):
+        if shape.n_threads:
+            torch.set_num_threads(shape.n_threads)
+        for record in measure(shape, target, notes):
             records.append(record)
             spent = time.perf_counter() - start
             print(f"{spent:4.0f} s  {title(shape)}  {record['job']}: {record['ms']}", flush=True)
     for n in threads:  # again: a busy spell may have hit the first
-        limit[n] = limits.better(limit[n], limits.measure(n))
+        limit[n] = limits.better(limit[n], target.limits(n))
     for record in records:
         for variant, own in record["own"].items():
             seconds = record["ms"][variant][1] / 1e3
-            own |= rates(own.pop("work"), seconds, variant, limit[record["n_threads"]])
+            own |= rates(own.pop("work"), seconds, variant, target, limit[record["n_threads"]])
             if record["digits"] == "sparse" and variant != jobs.DENSE:
                 own |= {"bytes_per_s": None, "share": None}  # those are of dense digits
-    found = {**machine(), "commit": commit(), "seconds": round(time.perf_counter() - start)}
-    found.pop("threads")
+    found = {**target.machine, "commit": commit(), "seconds": round(time.perf_counter() - start)}
+    found.pop("threads", None)
     return {**found, "limits": limit, "notes": list(dict.fromkeys(notes)), "records": records}
 
 
@@ -192,16 +231,18 @@ def commit() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--write", action="store_true", help="put the tables into README.md")
     args = parser.parse_args()
-    found = run([*plan()])
-    words = f"{found['processor']} {found['instruction_set']}".lower()
-    target = RESULTS / f"{re.sub('[^a-z0-9]+', '-', words)}.json"
+    shapes = [*(plan() if args.device == "cpu" else gpu_plan())]
+    found = run(shapes, target(args.device))
+    words = f"{found['processor']} {found.get('instruction_set', '')}".lower().strip()
+    path = RESULTS / f"{re.sub('[^a-z0-9]+', '-', words)}.json"
     RESULTS.mkdir(exist_ok=True)
-    target.write_text(json.dumps(found, indent=1) + "\n")
+    path.write_text(json.dumps(found, indent=1) + "\n")
     if args.write:
-        tables.write(tables.render(json.loads(target.read_text()), target.name))
-    print("\n".join([*found["notes"], f"{found['seconds']} s, written to {target}"]))
+        tables.write(tables.render(json.loads(path.read_text()), path.name), args.device)
+    print("\n".join([*found["notes"], f"{found['seconds']} s, written to {path}"]))
 
 
 if __name__ == "__main__":

@@ -14,10 +14,13 @@ from typing import Any
 from baselines import EAGER
 from jobs import DENSE, OURS
 
-from ncg_fast.benchmark import spread
+from ncg_fast.timing import spread
 
 ROOT = Path(__file__).parents[1]
-BEGIN, END = "<!-- speed: begin -->\n", "<!-- speed: end -->\n"
+MARKS = {
+    "cpu": ("<!-- speed: begin -->\n", "<!-- speed: end -->\n"),
+    "cuda": ("<!-- speed on a GPU: begin -->\n", "<!-- speed on a GPU: end -->\n"),
+}
 
 
 def render(found: dict[str, Any], name: str) -> str:
@@ -61,7 +64,7 @@ def _job_rows(record: dict[str, Any]) -> list[tuple[str, ...]]:
                 label,
                 _shape(record),
                 f"{record['density']:g}",
-                str(record["n_threads"]),
+                str(record["n_threads"] or ""),
                 spread(record["ms"][variant]),
                 f"{ratio[1]:.2g}" if ratio else "",
                 f"{own['multiply_adds_per_s'] / 1e9:.3g}",
@@ -75,7 +78,7 @@ def _job_rows(record: dict[str, Any]) -> list[tuple[str, ...]]:
 def _program_rows(record: dict[str, Any]) -> list[tuple[str, ...]]:
     """Each baseline, and by how much our first variant is faster."""
     first, own = next(iter(record["own"].items()))
-    same = record["job"], _shape(record), str(record["n_threads"])
+    same = record["job"], _shape(record), str(record["n_threads"] or "")
     label = OURS if first == OURS else f"{OURS}, {first}"
     ours = (*same, label, spread(record["ms"][first]), "1")
     ratios = own["speedup"].items()
@@ -99,7 +102,8 @@ def _limits(limits: dict[str, Any]) -> list[str]:
             for way in ("read", "update")
         )
         words = f"{', '.join(products)} G multiply-adds/s of bytes; memory in and beyond the cache"
-        lines.append(f"Limits, {n_threads} thread(s): {words}: read {read}, update {update} GB/s.")
+        of = "" if n_threads == "0" else f", {n_threads} thread(s)"
+        lines.append(f"Limits{of}: {words}: read {read}, update {update} GB/s.")
     return lines
 
 
@@ -109,11 +113,11 @@ def _notes(found: dict[str, Any]) -> list[str]:
     return [*sorted(jobs), *found["notes"]]
 
 
-def write(text: str) -> None:
-    """Between the marks of README.md."""
-    readme = ROOT / "README.md"
-    before, rest = readme.read_text().split(BEGIN)
-    readme.write_text(before + BEGIN + text + END + rest.split(END)[1])
+def write(text: str, device: str) -> None:
+    """Between the device's marks of README.md."""
+    readme, (begin, end) = ROOT / "README.md", MARKS[device]
+    before, rest = readme.read_text().split(begin)
+    readme.write_text(before + begin + text + end + rest.split(end)[1])
 
 
 def main() -> None:
@@ -121,9 +125,10 @@ def main() -> None:
     parser.add_argument("results", type=Path, metavar="FILE", help="written by speed.py")
     parser.add_argument("--write", action="store_true", help="put them into README.md")
     args = parser.parse_args()
-    text = render(json.loads(args.results.read_text()), args.results.name)
+    found = json.loads(args.results.read_text())
+    text = render(found, args.results.name)
     if args.write:
-        write(text)
+        write(text, "cuda" if "0" in found["limits"] else "cpu")
     else:
         print(text, end="")
 

@@ -1,19 +1,16 @@
-"""Speed on checked results: what ``ncg-fast bench`` and the folder ``benchmarks`` share.
+"""Machines whose results are checked before they are timed, and the same in plain torch.
 
-Nothing is timed whose result differs from ``reference.py`` on that very shape. Variants take turns
-within one process, so that a slow spell of a shared machine hits all of them, and a ratio is that
-of two variants within one round.
+What ``ncg-fast bench`` and the folder ``benchmarks`` share: nothing is timed whose result differs
+from ``reference.py`` on that very shape. ``timing.py`` takes the time.
 """
 
 from __future__ import annotations
 
 import platform
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,15 +19,10 @@ from ncg_fast.digits import TRAINING_DIGITS
 from ncg_fast.formats import dense_digits, is_sparse
 from ncg_fast.numerics import BLOCK, PANEL, to_levels
 from ncg_fast.rbm import RBM
-
-Run = Callable[[], object]
-Samples = dict[str, dict[int, float]]  # seconds a call, by variant and round
+from ncg_fast.timing import in_turn, quartiles
 
 _ACTIVE = 0.2  # of the visible units are on in a row
 _RATES: dict[str, Any] = {"lr": 1e-4, "lr_strength": 1e-4}
-_SLICE = 2e-3  # seconds that a variant runs before the next takes its turn
-_MIN_ROUNDS, _MAX_ROUNDS = 3, 64
-_CAP = 20.0  # seconds; a variant that needs more for its fewest rounds has one round
 _WHOLE = 1 << 31  # multiply-adds of a half step up to which the reference computes every unit
 
 
@@ -45,21 +37,30 @@ class Case:
         n_hidden: hidden units.
         n_rows: rows, a fifth of their units on.
         density: share of the connections that is on.
+        device: of the machine and the rows.
 
     Raises:
         RuntimeError: the kernels were not built; from the checks, a result that differs.
     """
 
-    def __init__(self, n_visible: int, n_hidden: int, n_rows: int, density: float = 0.5) -> None:
-        self.kernels = backends.select("cpu")
+    def __init__(
+        self,
+        n_visible: int,
+        n_hidden: int,
+        n_rows: int,
+        density: float = 0.5,
+        device: str = "cpu",
+    ) -> None:
+        self.kernels = backends.select(device)
         if self.kernels is reference:
             line = backends.report()["cpu"]
             rule = f'benchmark: backend "cpu" must be built, got {line}'
             raise RuntimeError(f"{rule}. Reinstall ncg_fast with a C++17 compiler.")
         draws = torch.Generator().manual_seed(0)
-        self.n_rows, self.rows = n_rows, torch.rand(n_rows, n_visible, generator=draws) < _ACTIVE
+        rows = torch.rand(n_rows, n_visible, generator=draws) < _ACTIVE
+        self.n_rows, self.rows = n_rows, rows.to(device)
         self.visible = ops.pack_states(self.rows)
-        self.rbm = RBM(n_visible, n_hidden, density=density, seed=0)
+        self.rbm = RBM(n_visible, n_hidden, density=density, seed=0).to(device)
         # Of a larger machine the reference computes a whole block of each layer.
         whole = n_rows * n_visible * n_hidden <= _WHOLE
         self.n_checked_visible = n_visible if whole else min(n_visible, PANEL)
@@ -90,7 +91,7 @@ class Case:
     ) -> Tensor:
         n = self.n_checked_hidden if op == "sample_hidden" else self.n_checked_visible
         part = dense_digits(digits)[: -(-n // PANEL)], bias[:n]
-        expected = getattr(reference, op)(states, *part, exponent, self.n_rows, *draw)
+        expected = by_reference(op, states, *part, exponent, self.n_rows, *draw)
         found: Tensor = getattr(self.kernels, op)(
             states, digits, bias, exponent, self.n_rows, *draw
         )
@@ -108,17 +109,18 @@ class Case:
         to_hidden, c, exponent = self.rbm._to_hidden(TRAINING_DIGITS)
         n = self.n_checked_hidden
         layer = dense_digits(to_hidden)[: -(-n // PANEL)], c[:n], exponent, self.n_rows
-        data, model = (to_levels(reference.hidden_mean(v, *layer)) for v in (self.visible, last))
+        data, model = (
+            to_levels(by_reference("hidden_mean", v, *layer)) for v in (self.visible, last)
+        )
         return data, self.visible, model, last
 
     def check_train_step(self, n_steps: int = 1) -> None:
         """Takes one training step and compares what it wrote."""
         phases = self.phases(n_steps)
         exponent = self.rbm._model(TRAINING_DIGITS)[-1]
-        expected = [written.clone() for written in self.checked_parameters()]
+        expected = [written.to("cpu", copy=True) for written in self.checked_parameters()]
         velocities, options = (None, None, None), (exponent, 0, *_RATES.values(), 0.0, 0.0)
-        arguments: list[Any] = [*expected, *velocities, *phases, *options]
-        reference.ncg_update_(*arguments)
+        by_reference("ncg_update_", *expected, *velocities, *phases, *options)
         self.train_step(n_steps)
         same("train_step_", self.checked_parameters(), expected)
 
@@ -133,13 +135,18 @@ class Case:
         return [*parts, b, c[:n], *digits]
 
 
+def by_reference(op: str, *arguments: Any) -> Any:
+    """What the reference computes of copies on the CPU; tensors there are taken as they are."""
+    return getattr(reference, op)(*(a.cpu() if isinstance(a, Tensor) else a for a in arguments))
+
+
 def same(op: str, found: list[Tensor], expected: list[Tensor]) -> None:
-    """Refuses results that are not those of the reference, bit for bit.
+    """Refuses results that are not those of the reference, bit for bit; on any device.
 
     Raises:
         RuntimeError: they differ.
     """
-    n = sum(not torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    n = sum(not torch.equal(a.cpu(), b.cpu()) for a, b in zip(found, expected, strict=True))
     if n:
         rule = f"benchmark: {op} must equal the reference bit for bit"
         raise RuntimeError(f"{rule}, got {n} of {len(found)} that differ. Run the tests.")
@@ -213,75 +220,11 @@ def faster_draw(case: Case) -> str:
     return min(DRAWS, key=lambda name: quartiles(samples[name].values())[1])
 
 
-# --- time ---
-
-
-def in_turn(variants: Mapping[str, Run], seconds: float, rest: float = 0.0) -> Samples:
-    """Runs variants one after the other, round after round; seconds a call.
-
-    Args:
-        variants: what to run.
-        seconds: to spend on all of them, about; a slow variant sits rounds out.
-        rest: seconds before each turn, in which threads of another library stop spinning.
-    """
-    samples: Samples = {name: {} for name in variants}
-    n_calls, n_rounds = {}, {}
-    for name, run in variants.items():
-        first = _seconds(run, 1)
-        if first > 1:  # warming up is lost in it: it counts
-            samples[name][0] = first
-        usual = first if first > 1 else _seconds(run, 1)
-        n_calls[name] = max(1, round(_SLICE / usual))
-        wanted = seconds / len(variants) / max(usual, _SLICE)
-        fewest = _MIN_ROUNDS if usual * _MIN_ROUNDS < _CAP else 1
-        n_rounds[name] = min(max(fewest, int(wanted)), _MAX_ROUNDS)
-    most = max(n_rounds.values())
-    strides = {name: 1 << (most // n).bit_length() - 1 for name, n in n_rounds.items()}
-    for turn in range(most):
-        for name, run in variants.items():
-            if turn % strides[name] == 0 and turn not in samples[name]:
-                if rest:
-                    time.sleep(rest)
-                    run()
-                samples[name][turn] = _seconds(run, n_calls[name])
-    return samples
-
-
-def _seconds(run: Run, n_calls: int) -> float:
-    start = time.perf_counter()
-    for _ in range(n_calls):
-        run()
-    return (time.perf_counter() - start) / n_calls
-
-
-def quartiles(values: Iterable[float]) -> list[float]:
-    """Lower quartile, median, upper quartile, to four digits."""
-    found = np.percentile(list(values), [25, 50, 75])
-    return [float(f"{value:.4g}") for value in found]
-
-
-def spread(found: list[float]) -> str:
-    """Quartiles as text: median [lower, upper]."""
-    low, median, high = (f"{v:.0f}" if v >= 1000 else f"{v:.3g}" for v in found)
-    return median if low == high else f"{median} [{low}, {high}]"
-
-
-def milliseconds(samples: Samples) -> dict[str, list[float]]:
-    """Quartiles of each variant over its rounds."""
-    return {
-        name: quartiles(1e3 * value for value in rounds.values())
-        for name, rounds in samples.items()
-    }
-
-
-def speedup(samples: Samples, name: str, baseline: str) -> list[float]:
-    """Quartiles of baseline / name over the rounds in which both ran."""
-    mine, other = samples[name], samples[baseline]
-    return quartiles(other[turn] / mine[turn] for turn in mine if turn in other)
+# --- the machine ---
 
 
 def machine() -> dict[str, object]:
-    """What the figures depend on."""
+    """What the figures of a CPU depend on."""
     return {
         "processor": _processor(),
         "instruction_set": backends.select("cpu").instruction_set(),

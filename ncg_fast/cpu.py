@@ -4,7 +4,7 @@ The functions are those of ``reference.py``, which says what each computes. ``_c
 arguments, then the results, then the number of threads; it refuses with ValueError whatever would
 let a kernel leave its memory.
 
-``NCG_FAST_ISA`` (base, avx2, avx512) forces an instruction set; without it the best one is used.
+``NCG_FAST_ISA`` (base, avx2, avx512, amx) forces an instruction set; without it the best is used.
 Threads are torch's; on a busy machine, where a team would be slower than one thread, one works.
 ``NCG_FAST_TEAMS=always`` forms teams there, too.
 """

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from ncg_fast import benchmark, reference
-from ncg_fast.benchmark import Case, Eager, in_turn, speedup
+from ncg_fast.benchmark import Case, Eager
 from ncg_fast.cli import main
 from ncg_fast.commands import bench
+from ncg_fast.timing import in_turn, speedup
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -42,14 +42,14 @@ HALVED = {kind: {name: rate / 2 for name, rate in rates.items()} for kind, rates
 def found(monkeypatch):
     """The results of every job on one tiny machine, beside one that no memory holds."""
     measured = iter([HALVED, RATES])
-    monkeypatch.setattr(limits, "measure", lambda n_threads: next(measured))
     for slow in ("compiled", "scikit_learn", "rbms"):
         monkeypatch.setattr(baselines, slow, lambda *_: {})
     shapes = [
         speed.Shape(1, 13, 7, 5, 0.5, EVERY, 0.01, all_baselines=True),
         speed.Shape(1, 1 << 30, 1 << 10, 5, 0.5, EVERY),
     ]
-    return json.loads(json.dumps(speed.run(shapes)))
+    target = speed.target("cpu")._replace(limits=lambda n_threads: next(measured))
+    return json.loads(json.dumps(speed.run(shapes, target)))
 
 
 def test_every_job_is_timed_and_every_row_shown(found):
@@ -76,24 +76,24 @@ def test_every_job_is_timed_and_every_row_shown(found):
     assert "\n- 5 x 1073741824 x 1024: left out, memory does not hold it." in text
 
 
-def test_sparse_digits_are_timed_beside_dense_ones(monkeypatch):
-    measured = iter([RATES, RATES])
-    monkeypatch.setattr(limits, "measure", lambda n_threads: next(measured))
-    own = jobs.half_step, jobs.training_step
-    found = json.loads(json.dumps(speed.run([speed.Shape(1, 301, 97, 5, 0.02, own, 0.01)])))
+def test_sparse_digits_are_timed_beside_dense_ones():
+    target = speed.target("cpu")._replace(limits=lambda n_threads: RATES)
+    shape = speed.Shape(1, 301, 97, 5, 0.02, (jobs.half_step, jobs.training_step), 0.01)
+    found = json.loads(json.dumps(speed.run([shape], target)))
     assert [record["digits"] for record in found["records"]] == ["sparse", "sparse"]
     for job in ("half step v → h", "CD-1 step"):
         assert f"| {job}, 2 digits, dense |" in tables.render(found, "machine.json")
     assert "| CD-1 step, sparse |" in tables.render(found, "machine.json")
 
 
-def test_shares_and_rates_follow_from_work_and_time(monkeypatch):
-    monkeypatch.setattr(limits, "cache_bytes", lambda: 100)
+def test_shares_and_rates_follow_from_work_and_time():
+    target = speed.target("cpu")._replace(cache_bytes=100)
     work = jobs.Work(multiply_adds=1e9, products=2e9, read=1e9, updated=4e9, resident=101)
-    found = speed.rates(work, 0.5, jobs.OURS, RATES)
+    found = speed.rates(work, 0.5, jobs.OURS, target, RATES)
     assert found["multiply_adds_per_s"] == 2e9 and found["bytes_per_s"] == 1e10
     assert found["share"] == 0.6  # 1e9 / 1e10 + 4e9 / 2e10 seconds of memory, far
-    assert speed.rates(work, 0.5, jobs.OURS, RATES | {"products": {}})["share"] is None
+    unknown = RATES | {"products": {}}
+    assert speed.rates(work, 0.5, jobs.OURS, target, unknown)["share"] is None
 
 
 @pytest.mark.parametrize("make", EVERY)
@@ -110,12 +110,13 @@ def test_a_job_whose_result_differs_is_not_timed(make, monkeypatch):
         job.check()
 
 
-def test_tables_replace_those_of_the_readme(tmp_path, monkeypatch):
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_tables_replace_those_of_the_readme(device, tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "ROOT", tmp_path)
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{tables.BEGIN}old\n{tables.END}after\n")
-    tables.write("new\n")
-    assert readme.read_text() == f"before\n{tables.BEGIN}new\n{tables.END}after\n"
+    readme, (begin, end) = tmp_path / "README.md", tables.MARKS[device]
+    readme.write_text(f"before\n{begin}old\n{end}after\n")
+    tables.write("new\n", device)
+    assert readme.read_text() == f"before\n{begin}new\n{end}after\n"
 
 
 def test_limits_are_compiled_and_measured(monkeypatch):
@@ -127,8 +128,10 @@ def test_limits_are_compiled_and_measured(monkeypatch):
     assert limits.cache_bytes() > 0
 
 
-def test_the_readme_shows_what_a_file_of_results_holds():
-    text = (ROOT / "README.md").read_text().split(tables.BEGIN)[1].split(tables.END)[0]
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_readme_shows_what_a_file_of_results_holds(device):
+    begin, end = tables.MARKS[device]
+    text = (ROOT / "README.md").read_text().split(begin)[1].split(end)[0]
     for name in re.findall(r"`benchmarks/results/(.*?)`", text):
         results = json.loads((ROOT / "benchmarks" / "results" / name).read_text())
         assert text == tables.render(results, name)

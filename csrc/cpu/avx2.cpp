@@ -1,6 +1,9 @@
 #include "cpu/vec_avx2.h"
 
-// The kernels, in the vectors of the line above.
+// Products in the vectors of the line above.
+#include "cpu/product_lanes.h"
+
+// The kernels, of both.
 #include "cpu/op_table.h"
 
 namespace ncg {

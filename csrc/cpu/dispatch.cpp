@@ -3,12 +3,19 @@
 #include <atomic>
 #include <cstring>
 
+#ifdef NCG_FAST_X86
+#include "cpu/tiles.h"
+#endif
+
 namespace ncg {
 
 extern const OpTable kBaseTable;
 #ifdef NCG_FAST_X86
 extern const OpTable kAvx2Table;
 extern const OpTable kAvx512Table;
+#ifdef NCG_FAST_AMX
+extern const OpTable kAmxTable;
+#endif
 #endif
 
 namespace {
@@ -21,6 +28,9 @@ bool has_avx512() {
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
          __builtin_cpu_supports("avx512vnni");
 }
+#ifdef NCG_FAST_AMX
+bool has_amx() { return has_avx512() && tiles_permitted(); }
+#endif
 #endif
 
 const InstructionSet* best() {
@@ -43,6 +53,9 @@ const InstructionSet* instruction_sets() {
 #ifdef NCG_FAST_X86
                                         {"avx2", &kAvx2Table, has_avx2()},
                                         {"avx512", &kAvx512Table, has_avx512()},
+#ifdef NCG_FAST_AMX
+                                        {"amx", &kAmxTable, has_amx()},
+#endif
 #endif
                                         {nullptr, nullptr, false}};
   return sets;

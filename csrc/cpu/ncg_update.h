@@ -57,7 +57,7 @@ inline I update_lanes(const Parameters& p, const VectorRates& rates, int64_t at,
     const uint32_t valid = (1u << learned) - 1;
     const M kept = mask_or(less(half, s), mask_and_not(on, less(s, half)));
     store_mask(p.mask + at, kept, learned);
-    now = load_mask(p.mask + at, n);
+    now = learned == n ? kept : load_mask(p.mask + at, n);
     tally.on += __builtin_popcount(bits(mask_and_not(kept, on)) & valid);
     tally.off += __builtin_popcount(bits(mask_and_not(on, kept)) & valid);
     store(p.strength + at, select(less(one, s), one, select(less(s, zero), zero, s)), learned);
@@ -65,34 +65,25 @@ inline I update_lanes(const Parameters& p, const VectorRates& rates, int64_t at,
   return quantise(select(now, moved, zero), rates.inverse_step, rates.limit);
 }
 
-// Pairs of 64 hidden and 64 visible units; g[4][64] of each quad of hidden units, `stride` apart.
-inline void update_block(const Parameters& p, const float* g, int64_t stride,
-                         const VectorRates& rates, int64_t hb, int64_t vb, DigitBlock& digits,
-                         Tally& tally) {
-  digits.start(hb, vb);
-  for (int quad = 0; quad < kBlock / 4; ++quad, g += stride) {
-    const int64_t unit = hb * kBlock + 4 * quad;
+// Four hidden units from `unit` on and the visible blocks first .. last-1; g[block][4][64].
+inline void update_rows(const Parameters& p, const float* g, const VectorRates& rates, int64_t unit,
+                        int64_t first, int64_t last, DigitStrip& digits, Tally& tally) {
+  const int quad = static_cast<int>(unit % kBlock / 4);
+  for (int64_t vb = first; vb < last; ++vb, g += kTile)
     for (int u = 0; u < kBlock; u += kLanes) {
       const int64_t column = vb * kBlock + u, left = p.n_visible - column,
                     unlabelled = left - p.n_labels;
       const int n = static_cast<int>(left < 0 ? 0 : left < kLanes ? left : kLanes);
       const int learned = static_cast<int>(unlabelled < 0 ? 0 : unlabelled < n ? unlabelled : n);
-      // The processor does not foresee the next block's rows, which lie far apart.
-      const int64_t ahead = left > kBlock ? kBlock : 0;
       I q[4];
       for (int r = 0; r < 4; ++r) {
         q[r] = splat(0);
-        if (unit + r >= p.n_hidden || n == 0) continue;
-        const int64_t at = (unit + r) * p.n_visible + column;
-        __builtin_prefetch(p.weight + at + ahead, 1);
-        __builtin_prefetch(p.mask + at + ahead, 1);
-        if (p.strength != nullptr) __builtin_prefetch(p.strength + at + ahead, 1);
-        q[r] = update_lanes(p, rates, at, n, learned, load(g + r * kBlock + u), tally);
+        if (unit + r < p.n_hidden && n > 0)
+          q[r] = update_lanes(p, rates, (unit + r) * p.n_visible + column, n, learned,
+                              load(g + r * kBlock + u), tally);
       }
-      digits.put(quad, u, q);
+      digits.put(quad, vb, u, q);
     }
-  }
-  digits.finish();
 }
 
 // Returns the bits of a bias that is NaN or infinite, else 0.
@@ -157,16 +148,20 @@ inline void update_all(const Worker& me, const Parameters& p, const PhaseSums& s
                                  splat(digit_limit(p.n_digits)),
                                  rates.weight_decay != 0.f};
   const Strips strips{ceil_div(p.n_visible, kBlock)};
-  DigitBlock digits(p.n_hidden, p.n_visible, p.n_digits, p.to_hidden, p.to_visible);
+  DigitStrip digits(p.n_hidden, p.n_visible, p.n_digits, p.to_hidden, p.to_visible);
   Tally tally;
   me.share(ceil_div(p.n_hidden, kBlock) * strips.count(), [&](int64_t task) {
-    const int64_t hb = task / strips.count(), first = strips.first(task % strips.count()),
-                  last = strips.first(task % strips.count() + 1), stride = (last - first) * kTile;
-    alignas(64) float g[kBlock / 4 * kStrip * kTile];
-    for (int64_t quad = 0; quad < kBlock / 4 && hb * kBlock + 4 * quad < p.n_hidden; ++quad)
-      phase_strip(sums, hb * kBlock + 4 * quad, first, last, g + quad * stride);
-    for (int64_t vb = first; vb < last; ++vb)
-      update_block(p, g + (vb - first) * kTile, stride, vector_rates, hb, vb, digits, tally);
+    const int64_t hb = task / strips.count(), strip = task % strips.count();
+    const int64_t first = strips.first(strip), last = strips.first(strip + 1);
+    digits.start(hb, first);
+    for (int64_t rows = hb * kBlock; rows < (hb + 1) * kBlock; rows += kRows) {
+      alignas(64) float g[kStrip * kPairs];
+      if (rows < p.n_hidden) phase_strip(sums, rows, first, last, g);
+      for (int64_t i = 0; i < kRows; i += 4)
+        update_rows(p, g + i * (last - first) * kBlock, vector_rates, rows + i, first, last, digits,
+                    tally);
+    }
+    digits.finish(last);
   });
   if (sparse.to_hidden != nullptr) make_sparse(me, sparse);
   const int32_t largest = tally.max_bits();

@@ -17,8 +17,7 @@ using ncg::fma;
 using ncg::mul;
 using ncg::round_even;
 
-constexpr int kLaneGroup = 16;  // chains are padded to whole groups
-constexpr int kChunk = 256;     // inputs a list, whose numbers are bytes
+constexpr int kChunk = 256;  // inputs a list, whose numbers are bytes
 
 // uint8 [n_planes][words][n_quads][width of the word][4]: word w holds chains 64 w ..., inputs come
 // in quads. Packed states give one plane of 0/1, levels two: low and high byte.
@@ -80,7 +79,8 @@ inline bool lists_pay(const uint64_t* packed, int64_t n_units, const Operand& in
   const double inputs = static_cast<double>(n_units);
   const double adding =
       (static_cast<double>(n_on) + kMakeCost * inputs) * static_cast<double>(padded);
-  return adding < kProductCost * inputs * static_cast<double>(in.n_lanes * in.n_out);
+  const double cost = kProductCost / kProductSpeed;
+  return adding < cost * inputs * static_cast<double>(in.n_lanes * in.n_out);
 }
 
 // Bit j of word i becomes bit i of word j.

@@ -1,16 +1,20 @@
-// G = <h v>_data - <h v>_model from exact integer sums, 4 hidden units and a strip of visible ones
-// at a time; and the op connection_gradient.
+// G = <h v>_data - <h v>_model from exact integer sums, kRows hidden units and a strip of visible
+// ones at a time; and the op connection_gradient.
 #pragma once
 #include "cpu/phase_states.h"
+#include "cpu/strips.h"
 
 namespace ncg {
 namespace {
 
-constexpr int kStrip = 8;           // visible blocks a strip, which share the tables of sums
 constexpr int kTile = 4 * kBlock;   // pairs of four hidden units and a block: [4][64]
 constexpr int kTableChains = 240;   // of one set of tables, which stays in the nearest cache
 constexpr int64_t kChains = 32640;  // whole sets of tables; 65535 times as many still fit int32
+constexpr int kPairs = kRows * kBlock;
+// Of the model's visible bits as bytes: both phases then are one sum of products.
+constexpr int kModelOne = kBinaryPlanes ? -1 : 1;
 constexpr int64_t kPlanes = 65536;  // chains whose products of bytes, up to 255 x 128, fit int32
+static_assert(kBinaryPlanes || kRows == 4, "tables are of four hidden units");
 static_assert(kChains % kTableChains == 0 && kTableChains % kIndexChains == 0, "whole sets");
 
 // Both phases, ready for sums, and the scales that turn sums into means.
@@ -21,7 +25,7 @@ struct PhaseSums {
   int64_t n_rows() const { return data.hidden.n_chains; }
   int64_t n_chains() const { return model.hidden.n_chains; }
   bool equal() const { return n_rows() == n_chains(); }
-  bool real_valued() const { return data.planes.stride != 0; }
+  bool real_valued() const { return data.planes.n_planes == 2; }
   int64_t visible_one() const { return real_valued() ? kLevels : 1; }  // what a visible 1 counts
   bool fits_int32() const { return !real_valued() && n_rows() <= kChains && n_chains() <= kChains; }
   static float scale(int64_t one, int64_t n) {
@@ -92,6 +96,7 @@ inline void binary_sums(const Phase& phase, int64_t unit, int64_t first, int64_t
   }
 }
 
+// sums[4][64] in 64 bits, from tables.
 inline void wide_binary_sums(const Phase& phase, int64_t unit, int64_t block, int64_t* sums) {
   for (int i = 0; i < kTile; ++i) sums[i] = 0;
   for (int64_t chain = 0; chain < phase.hidden.n_chains; chain += kChains) {
@@ -101,86 +106,96 @@ inline void wide_binary_sums(const Phase& phase, int64_t unit, int64_t block, in
   }
 }
 
-// out[4][64] += hidden bytes x visible bytes over four chains a quad.
-inline void add_byte_products(const BytePlanes& planes, const uint8_t* hidden,
-                              const int8_t* visible, int64_t n_quads, int32_t* out) {
-  for (int u = 0; u < kBlock; u += kWideVectors * kLanes) {
-    I sum[4][kWideVectors];
-    for (int r = 0; r < 4; ++r)
-      for (int v = 0; v < kWideVectors; ++v) sum[r][v] = load(out + r * kBlock + u + v * kLanes);
-    for (int64_t q = 0; q < n_quads; ++q) {
-      I state[kWideVectors];
-#pragma GCC unroll 4
-      for (int v = 0; v < kWideVectors; ++v)
-        state[v] = load(reinterpret_cast<const int32_t*>(visible) + q * kBlock + u + v * kLanes);
-#pragma GCC unroll 4
-      for (int r = 0; r < 4; ++r) {
-        int32_t four;
-        memcpy(&four, hidden + 2 * r * planes.stride + 4 * q, 4);
-        const I level = splat(four);
-#pragma GCC unroll 4
-        for (int v = 0; v < kWideVectors; ++v) sum[r][v] = dot4(sum[r][v], level, state[v]);
-      }
-    }
-    for (int r = 0; r < 4; ++r)
-      for (int v = 0; v < kWideVectors; ++v) store(out + r * kBlock + u + v * kLanes, sum[r][v]);
-  }
-}
-
-inline void real_valued_sums(const Phase& phase, int64_t unit, int64_t block, int64_t* sums) {
-  const BytePlanes& planes = phase.planes;
-  for (int i = 0; i < kTile; ++i) sums[i] = 0;
+// The same from planes.
+inline void plane_sums(const BytePlanes& planes, int64_t unit, int64_t block, int64_t* sums) {
+  const int less = planes.n_planes == 2 ? 128 : 0;
+  for (int i = 0; i < kPairs; ++i) sums[i] = 0;
   for (int hp = 0; hp < 2; ++hp)
-    for (int vp = 0; vp < 2; ++vp)
+    for (int vp = 0; vp < planes.n_planes; ++vp)
       for (int64_t c = 0; c < planes.stride; c += kPlanes) {
         const int64_t chains = planes.stride - c < kPlanes ? planes.stride - c : kPlanes;
-        alignas(64) int32_t part[kTile] = {};
-        add_byte_products(planes, planes.hidden(unit, hp) + c,
-                          planes.visible(vp, block) + c * kBlock, chains / 4, part);
-        for (int r = 0; r < 4; ++r) {
-          int64_t bytes = 0;  // the visible ones are less 128
-          for (int64_t i = c; i < c + chains; ++i) bytes += planes.hidden(unit + r, hp)[i];
+        const ByteProduct product = planes.product(unit, hp, vp, block, c, chains);
+        alignas(64) int32_t part[kPairs];
+        byte_sums(&product, 1, part);
+        const int64_t place = planes.one * (int64_t{1} << (8 * (hp + vp)));
+        for (int r = 0; r < kRows; ++r) {
+          int64_t bytes = 0;
+          for (int64_t i = 0; i < chains; ++i) bytes += product.hidden[r * product.stride + i];
           for (int u = 0; u < kBlock; ++u)
-            sums[r * kBlock + u] +=
-                (part[r * kBlock + u] + 128 * bytes) * (int64_t{1} << (8 * (hp + vp)));
+            sums[r * kBlock + u] += (part[r * kBlock + u] + less * bytes) * place;
         }
       }
 }
 
-// G of hidden units unit .. unit+3 and the visible blocks first .. last-1, at most kStrip:
-// g[block][4][64].
-inline void phase_strip(const PhaseSums& s, int64_t unit, int64_t first, int64_t last, float* g) {
-  if (s.fits_int32()) {
-    alignas(64) int32_t data[kStrip * kTile], model[kStrip * kTile];
-    binary_sums(s.data, unit, first, last, 0, data);
-    binary_sums(s.model, unit, first, last, 0, model);
-    const F data_scale = splat(PhaseSums::scale(kLevels, s.n_rows())),
-            model_scale = splat(PhaseSums::scale(kLevels, s.n_chains()));
-    for (int64_t i = 0; i < (last - first) * kTile; i += kLanes) {
-      const I d = load(data + i), m = load(model + i);
-      store(g + i, s.equal() ? mul(to_float(sub(d, m)), data_scale)
-                             : sub(mul(to_float(d), data_scale), mul(to_float(m), model_scale)));
-    }
-    return;
-  }
+inline void wide_sums(const Phase& phase, int64_t unit, int64_t block, int64_t* sums) {
+  if (phase.planes.n_planes == 0)
+    wide_binary_sums(phase, unit, block, sums);
+  else
+    plane_sums(phase.planes, unit, block, sums);
+}
+
+// phase_strip of sums that need 64 bits or real-valued data.
+inline void wide_strip(const PhaseSums& s, int64_t unit, int64_t first, int64_t last, float* g) {
   const int64_t one = s.visible_one();
-  for (int64_t b = first; b < last; ++b, g += kTile) {
-    int64_t data[kTile], model[kTile];
-    if (s.real_valued())
-      real_valued_sums(s.data, unit, b, data);
-    else
-      wide_binary_sums(s.data, unit, b, data);
-    wide_binary_sums(s.model, unit, b, model);
-    for (int i = 0; i < kTile; ++i) g[i] = s.difference(data[i], model[i] * one, kLevels * one);
+  for (int64_t b = first; b < last; ++b) {
+    int64_t data[kPairs], model[kPairs];
+    wide_sums(s.data, unit, b, data);
+    wide_sums(s.model, unit, b, model);
+    for (int i = 0; i < kPairs; ++i)
+      g[(i / kTile * (last - first) + b - first) * kTile + i % kTile] =
+          s.difference(data[i], model[i] * one, kLevels * one);
   }
 }
 
-// Visible blocks cut into strips, as even as can be.
-struct Strips {
-  int64_t n_blocks;
-  int64_t count() const { return ceil_div(n_blocks, kStrip); }
-  int64_t first(int64_t strip) const { return n_blocks * strip / count(); }
-};
+// phase_strip from tables.
+inline void lookup_strip(const PhaseSums& s, int64_t unit, int64_t first, int64_t last, float* g) {
+  alignas(64) int32_t data[kStrip * kTile], model[kStrip * kTile];
+  binary_sums(s.data, unit, first, last, 0, data);
+  binary_sums(s.model, unit, first, last, 0, model);
+  const F data_scale = splat(PhaseSums::scale(kLevels, s.n_rows())),
+          model_scale = splat(PhaseSums::scale(kLevels, s.n_chains()));
+  for (int64_t i = 0; i < (last - first) * kTile; i += kLanes) {
+    const I d = load(data + i), m = load(model + i);
+    store(g + i, s.equal() ? mul(to_float(sub(d, m)), data_scale)
+                           : sub(mul(to_float(d), data_scale), mul(to_float(m), model_scale)));
+  }
+}
+
+// phase_strip from planes: one sum for each plane of the hidden levels, or one for each phase, too.
+inline void plane_strip(const PhaseSums& s, int64_t unit, int64_t first, int64_t last, float* g) {
+  const F data_scale = splat(PhaseSums::scale(kLevels, s.n_rows())),
+          model_scale = splat(PhaseSums::scale(kLevels, s.n_chains()));
+  for (int64_t b = first; b < last; ++b) {
+    alignas(64) int32_t sums[2][2][kPairs];  // [plane][phase]
+    for (int plane = 0; plane < 2; ++plane) {
+      const ByteProduct phases[2] = {
+          s.data.planes.product(unit, plane, 0, b, 0, s.data.planes.stride),
+          s.model.planes.product(unit, plane, 0, b, 0, s.model.planes.stride)};
+      byte_sums(phases, s.equal() ? 2 : 1, sums[plane][0]);
+      if (!s.equal()) byte_sums(phases + 1, 1, sums[plane][1]);
+    }
+    const auto mean = [&](int phase, int at, F scale) {
+      const I low = load(sums[0][phase] + at), high = load(sums[1][phase] + at);
+      return mul(to_float(add(low, shift_left<8>(high))), scale);
+    };
+    for (int i = 0; i < kPairs; i += kLanes) {
+      F difference = mean(0, i, data_scale);
+      if (!s.equal()) difference = add(difference, mean(1, i, model_scale));  // whose ones are -1
+      store(g + (i / kTile * (last - first) + b - first) * kTile + i % kTile, difference);
+    }
+  }
+}
+
+// G of hidden units unit .. unit+kRows-1 and the visible blocks first .. last-1, at most kStrip:
+// g[kRows / 4][block][4][64].
+inline void phase_strip(const PhaseSums& s, int64_t unit, int64_t first, int64_t last, float* g) {
+  if (!s.fits_int32())
+    wide_strip(s, unit, first, last, g);
+  else if (kBinaryPlanes)
+    plane_strip(s, unit, first, last, g);
+  else
+    lookup_strip(s, unit, first, last, g);
+}
 
 inline int64_t hidden_sum(const HiddenLevels& hidden, int64_t unit) {
   int64_t sum = 0;
@@ -215,18 +230,15 @@ inline void bias_gradients(const Worker& me, const PhaseSums& s, const States& d
 
 inline PhaseSums make_phase_sums(int64_t n_hidden, int64_t n_visible, int64_t n_rows,
                                  int64_t n_chains, bool real_valued) {
-  return {make_phase(n_hidden, n_visible, n_rows, real_valued),
-          make_phase(n_hidden, n_visible, n_chains, false), n_hidden, n_visible};
+  return {make_phase(n_hidden, n_visible, n_rows, real_valued, 1),
+          make_phase(n_hidden, n_visible, n_chains, false, kModelOne), n_hidden, n_visible};
 }
 
 // After the hidden levels are known.
 inline void fill_visible(const Worker& me, const PhaseSums& s, const States& data,
                          const States& model) {
-  if (data.levels)
-    fill_planes(me, static_cast<const int32_t*>(data.data), s.data, s.n_hidden, s.n_visible);
-  else
-    fill_index(me, static_cast<const uint64_t*>(data.data), s.data.visible);
-  fill_index(me, static_cast<const uint64_t*>(model.data), s.model.visible);
+  fill_phase(me, data, s.data, s.n_hidden);
+  fill_phase(me, model, s.model, s.n_hidden);
 }
 
 inline void fill_phases(const Worker& me, const PhaseSums& s, const Phases& phases) {
@@ -240,29 +252,43 @@ inline PhaseSums make_phase_sums(const Phases& phases, int64_t n_hidden, int64_t
                          phases.visible_model.n_chains, phases.visible_data.levels);
 }
 
+// Writes G, A∘G and W∘G of four hidden units from `unit` on and the visible blocks first .. last-1.
+inline void store_gradients(const Gradient& op, const float* g, int64_t unit, int64_t first,
+                            int64_t last) {
+  for (int64_t vb = first; vb < last; ++vb, g += kTile)
+    for (int u = 0; u < kBlock; u += kLanes) {
+      const int64_t column = vb * kBlock + u, left = op.n_visible - column;
+      if (left <= 0) break;
+      const int n = static_cast<int>(left < kLanes ? left : kLanes);
+      for (int r = 0; r < 4 && unit + r < op.n_hidden; ++r) {
+        const int64_t at = (unit + r) * op.n_visible + column;
+        const F difference = load(g + r * kBlock + u);
+        store(op.phase_difference + at, difference, n);
+        if (op.mask != nullptr)
+          store(op.weight_gradient + at, select(load_mask(op.mask + at, n), difference, splat(0.f)),
+                n);
+        if (op.weight != nullptr)
+          store(op.connection_gradient + at, mul(load(op.weight + at, n), difference), n);
+      }
+    }
+}
+
 void connection_gradient(const Gradient& op, int n_threads) {
   scratch_reset();
   const PhaseSums sums = make_phase_sums(op.phases, op.n_hidden, op.n_visible);
-  const int64_t quads = ceil_div(op.n_hidden, 4);
   const Strips strips{ceil_div(op.n_visible, kBlock)};
   const int64_t work = op.n_hidden * op.n_visible * (sums.n_rows() + sums.n_chains());
   run_team(threads_for(work, n_threads), [&](const Worker& me) {
     fill_phases(me, sums, op.phases);
     bias_gradients(me, sums, op.phases.visible_data, op.phases.visible_model, op.visible_gradient,
                    op.hidden_gradient);
-    me.share(quads * strips.count(), [&](int64_t task) {
-      const int64_t quad = task / strips.count(), strip = task % strips.count();
+    me.share(ceil_div(op.n_hidden, kRows) * strips.count(), [&](int64_t task) {
+      const int64_t rows = task / strips.count() * kRows, strip = task % strips.count();
       const int64_t first = strips.first(strip), last = strips.first(strip + 1);
-      alignas(64) float g[kStrip * kTile];
-      phase_strip(sums, 4 * quad, first, last, g);
-      for (int64_t i = 4 * quad; i < 4 * quad + 4 && i < op.n_hidden; ++i)
-        for (int64_t j = first * kBlock; j < last * kBlock && j < op.n_visible; ++j) {
-          const int64_t at = i * op.n_visible + j;
-          const float value = g[(j / kBlock - first) * kTile + i % 4 * kBlock + j % kBlock];
-          op.phase_difference[at] = value;
-          if (op.mask != nullptr) op.weight_gradient[at] = op.mask[at] ? value : 0.f;
-          if (op.weight != nullptr) op.connection_gradient[at] = mul(op.weight[at], value);
-        }
+      alignas(64) float g[kStrip * kPairs];
+      phase_strip(sums, rows, first, last, g);
+      for (int64_t i = 0; i < kRows; i += 4)
+        store_gradients(op, g + i * (last - first) * kBlock, rows + i, first, last);
     });
   });
 }

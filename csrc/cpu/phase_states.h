@@ -25,34 +25,48 @@ struct VisibleIndex {
   int32_t* block(int64_t b) const { return words + b * n_words() * kBlock; }
 };
 
-// Real-valued visible data and its hidden levels as bytes, four chains a lane. Hidden: uint8
-// [n_hidden][2][stride]. Visible: int8 [2][blocks][stride / 4][64 units][4], each less 128, padding
-// 0. Plane 0 holds the low bytes.
+// Hidden levels and visible states as bytes, four chains a lane, for sums by products: of
+// real-valued data, and of all where kBinaryPlanes. Hidden: uint8 [n_hidden][2][stride]. Visible:
+// int8 [n_planes][blocks][stride / 4][64 units][4], padding 0. Plane 0 holds the low bytes. Two
+// visible planes: levels, each byte less 128. One: `one` where a unit is on.
 struct BytePlanes {
   uint8_t* hidden_bytes;
   int8_t* visible_bytes;
-  int64_t blocks, stride;  // stride: chains padded to whole quads; 0: no planes
+  int64_t blocks, stride;  // stride: chains padded to whole groups of quads
+  int n_planes, one;       // n_planes: 0 where there are none
   uint8_t* hidden(int64_t unit, int p) const { return hidden_bytes + (2 * unit + p) * stride; }
   int8_t* visible(int p, int64_t b) const {
     return visible_bytes + (p * blocks + b) * kBlock * stride;
+  }
+  // Of hidden units unit ... and a visible block over n_chains chains from `chain` on.
+  ByteProduct product(int64_t unit, int hidden_plane, int visible_plane, int64_t b, int64_t chain,
+                      int64_t n_chains) const {
+    return {hidden(unit, hidden_plane) + chain, 2 * stride,
+            visible(visible_plane, b) + chain * kBlock, n_chains / 4};
   }
 };
 
 struct Phase {
   HiddenLevels hidden;
-  VisibleIndex visible;  // unless real-valued
-  BytePlanes planes;     // if real-valued
+  VisibleIndex visible;  // where there are no planes
+  BytePlanes planes;
 };
 
-// Hidden units are padded to whole fours, which the sums take at a time.
-inline Phase make_phase(int64_t n_hidden, int64_t n_visible, int64_t n_chains, bool real_valued) {
-  const int64_t padded = ceil_div(n_hidden, 4) * 4, blocks = ceil_div(n_visible, kBlock);
+// Hidden units are padded to what the sums take at a time.
+inline Phase make_phase(int64_t n_hidden, int64_t n_visible, int64_t n_chains, bool real_valued,
+                        int one) {
+  const int64_t padded = ceil_div(n_hidden, kRows) * kRows, blocks = ceil_div(n_visible, kBlock);
   const int64_t lanes = (ceil_div(n_chains, kLaneGroup) + 1) * kLaneGroup;
   Phase phase{{scratch<int32_t>(padded * lanes), n_chains, lanes}, {}, {}};
-  if (real_valued) {
-    const int64_t stride = ceil_div(n_chains, 4) * 4;
+  if (real_valued || kBinaryPlanes) {
+    const int64_t stride = ceil_div(n_chains, 4 * kQuadGroup) * 4 * kQuadGroup;
+    const int n_planes = real_valued ? 2 : 1;
     phase.planes = {scratch<uint8_t>(2 * padded * stride),
-                    scratch<int8_t>(2 * blocks * kBlock * stride), blocks, stride};
+                    scratch<int8_t>(n_planes * blocks * kBlock * stride),
+                    blocks,
+                    stride,
+                    n_planes,
+                    one};
   } else {
     phase.visible = {nullptr, n_visible, n_chains};
     phase.visible.words = scratch<int32_t>(blocks * kBlock * phase.visible.n_words());
@@ -75,9 +89,13 @@ inline void store_levels(const Tile& tile, const HiddenLevels& hidden) {
 // From levels [n_chains][n_hidden].
 inline void fill_hidden(const Worker& me, const int32_t* levels, int64_t n_hidden,
                         const HiddenLevels& hidden) {
-  me.share(n_hidden, [&](int64_t unit) {
+  constexpr int kUnits = 128;  // of a row, so that memory delivers it in long pieces
+  me.share(ceil_div(n_hidden, kUnits), [&](int64_t task) {
+    const int64_t first = kUnits * task, left = n_hidden - first,
+                  last = first + (left < kUnits ? left : kUnits);
     for (int64_t c = 0; c < hidden.n_chains; ++c)
-      hidden.unit(unit)[c] = levels[c * n_hidden + unit];
+      for (int64_t unit = first; unit < last; ++unit)
+        hidden.unit(unit)[c] = levels[c * n_hidden + unit];
   });
 }
 
@@ -101,17 +119,24 @@ inline void fill_index(const Worker& me, const uint64_t* packed, const VisibleIn
   });
 }
 
-// After the hidden levels are known.
-inline void fill_planes(const Worker& me, const int32_t* visible, const Phase& phase,
-                        int64_t n_hidden, int64_t n_visible) {
+inline void fill_hidden_bytes(const Worker& me, const Phase& phase, int64_t n_hidden) {
   const BytePlanes& planes = phase.planes;
   const int64_t n_chains = phase.hidden.n_chains;
   me.share(n_hidden, [&](int64_t i) {
-    for (int p = 0; p < 2; ++p)
-      for (int64_t c = 0; c < planes.stride; ++c)
-        planes.hidden(i, p)[c] =
-            c < n_chains ? static_cast<uint8_t>(phase.hidden.unit(i)[c] >> (8 * p)) : uint8_t{0};
+    const int32_t* levels = phase.hidden.unit(i);
+    uint8_t *low = planes.hidden(i, 0), *high = planes.hidden(i, 1);
+    for (int64_t c = 0; c < n_chains; ++c) {
+      low[c] = static_cast<uint8_t>(levels[c]);
+      high[c] = static_cast<uint8_t>(levels[c] >> 8);
+    }
+    const size_t padding = static_cast<size_t>(planes.stride - n_chains);
+    memset(low + n_chains, 0, padding);
+    memset(high + n_chains, 0, padding);
   });
+}
+
+inline void fill_level_bytes(const Worker& me, const int32_t* visible, const BytePlanes& planes,
+                             int64_t n_chains, int64_t n_visible) {
   me.share(planes.blocks, [&](int64_t b) {
     for (int p = 0; p < 2; ++p)
       for (int64_t c = 0; c < planes.stride; ++c)
@@ -123,6 +148,53 @@ inline void fill_planes(const Worker& me, const int32_t* visible, const Phase& p
                    : int8_t{0};
         }
   });
+}
+
+// Bytes `one` (1 or -1) or 0 from the low four bits of each lane.
+inline I bytes_of_bits(I bits, int one) {
+  const I low = bit_and(bits, splat(15));
+  const I copies =
+      bit_or(bit_or(low, shift_left<7>(low)), bit_or(shift_left<14>(low), shift_left<21>(low)));
+  const I ones = bit_and(copies, splat(0x01010101));
+  return one == 1 ? ones : sub(shift_left<8>(ones), ones);
+}
+
+inline void fill_bit_bytes(const Worker& me, const uint64_t* packed, const BytePlanes& planes,
+                           int64_t n_chains, int64_t n_visible) {
+  constexpr int kHalfQuads = kWord / 8;  // quads of 32 chains
+  const int64_t words = ceil_div(n_chains, kWord), n_quads = planes.stride / 4;
+  me.share(planes.blocks * words, [&](int64_t task) {
+    const int64_t b = task / words, word = task % words;
+    int32_t* block = reinterpret_cast<int32_t*>(planes.visible(0, b));
+    for (int half = 0; half < 2; ++half) {
+      alignas(64) int32_t bits[kBlock];
+      for (int u = 0; u < kBlock; ++u) {
+        const int64_t unit = b * kBlock + u;
+        bits[u] =
+            unit < n_visible ? static_cast<int32_t>(packed[unit * words + word] >> 32 * half) : 0;
+      }
+      const int64_t first = (2 * word + half) * kHalfQuads, left = n_quads - first;
+      for (int u = 0; u < kBlock; u += kLanes) {
+        I four = load(bits + u);
+        for (int q = 0; q < kHalfQuads && q < left; ++q, four = shift_right<4>(four))
+          store(block + (first + q) * kBlock + u, bytes_of_bits(four, planes.one));
+      }
+    }
+  });
+}
+
+// Visible states, and what else the sums take.
+inline void fill_phase(const Worker& me, const States& visible, const Phase& phase,
+                       int64_t n_hidden) {
+  if (phase.planes.n_planes == 0)
+    return fill_index(me, static_cast<const uint64_t*>(visible.data), phase.visible);
+  fill_hidden_bytes(me, phase, n_hidden);
+  if (visible.levels)
+    fill_level_bytes(me, static_cast<const int32_t*>(visible.data), phase.planes, visible.n_chains,
+                     visible.n_units);
+  else
+    fill_bit_bytes(me, static_cast<const uint64_t*>(visible.data), phase.planes, visible.n_chains,
+                   visible.n_units);
 }
 
 }  // namespace

@@ -14,74 +14,6 @@ struct Tile {
   alignas(64) float x[kPanel * kWord];
 };
 
-// Adds to out the sums of one digit: four units, kVectors vectors of chains. `digits` at the first
-// unit's row of a block. Sums with states 0/1 are short: at most kShortBlocks blocks.
-template <int kVectors, bool kAnyByte>
-inline void add_products(const int8_t* digits, const uint8_t* in, int64_t n_quads,
-                         int64_t quad_bytes, int32_t* out) {
-  I sum[4][kVectors];
-#pragma GCC unroll 4
-  for (int r = 0; r < 4; ++r)
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) sum[r][v] = splat(0);
-  int at = 0;  // of the quad in its block
-  for (int64_t quad = 0; quad < n_quads; ++quad, in += quad_bytes) {
-    I state[kVectors];
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v)
-      state[v] = load(reinterpret_cast<const int32_t*>(in) + v * kLanes);
-#pragma GCC unroll 4
-    for (int r = 0; r < 4; ++r) {
-      int32_t four;
-      memcpy(&four, digits + r * kBlock + at, 4);
-      const I weight = splat(four);
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v)
-        sum[r][v] =
-            kAnyByte ? dot4(sum[r][v], state[v], weight) : dot4_short(sum[r][v], state[v], weight);
-    }
-    at += 4;
-    if (at == kBlock) {
-      at = 0;
-      digits += kPanel * kBlock;
-    }
-  }
-#pragma GCC unroll 4
-  for (int r = 0; r < 4; ++r)
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) {
-      int32_t* to = out + r * kWord + v * kLanes;
-      store(to, kAnyByte ? add(load(to), sum[r][v]) : widen(load(to), sum[r][v]));
-    }
-}
-
-// Sums of one digit over 4 n_quads inputs, from a block's first on, for a whole tile,
-// out[unit][chain].
-template <bool kAnyByte>
-inline void product_tile(const int8_t* digits, const uint8_t* in, int64_t n_quads, int width,
-                         int n_units, int32_t* out) {
-  constexpr int kWide = kWideVectors * kLanes, kNarrow = kLaneGroup / kLanes;
-  constexpr int64_t kQuads = int64_t{kShortBlocks} * (kBlock / 4);
-  memset(out, 0, sizeof(int32_t) * kPanel * kWord);
-  for (int64_t first = 0; first < n_quads; first += kQuads) {
-    const int64_t count = n_quads - first < kQuads ? n_quads - first : kQuads;
-    const int8_t* block = digits + first / (kBlock / 4) * (kPanel * kBlock);
-    for (int r = 0; r < n_units; r += 4)
-      for (int l = 0; l < width;) {
-        const int8_t* row = block + r * kBlock;
-        const uint8_t* states = in + 4 * (first * width + l);
-        int32_t* sums = out + r * kWord + l;
-        if (width - l >= kWide) {
-          add_products<kWideVectors, kAnyByte>(row, states, count, 4 * width, sums);
-          l += kWide;
-        } else {
-          add_products<kNarrow, kAnyByte>(row, states, count, 4 * width, sums);
-          l += kLaneGroup;
-        }
-      }
-  }
-}
-
 // x = step place_0 + ... with places in float32, highest first, one fma each.
 template <class Place>
 inline void combine(const Layer& layer, Tile& tile, int n_places, float step, Place place) {
@@ -93,13 +25,24 @@ inline void combine(const Layer& layer, Tile& tile, int n_places, float step, Pl
     }
 }
 
+// Where the next panel has a digit's tiles from `block` on, and which chains of `in` are at work.
+inline Next next_panel(const Layer& layer, const Operand& in, const Tile& tile, int digit,
+                       int64_t block) {
+  const DigitLayout layout{layer.n_out, layer.n_in, layer.n_digits};
+  const int64_t panel = tile.unit / kPanel + 1;
+  const int8_t* digits =
+      panel < layout.panels() ? layer.digits + layout.tile(panel, digit, block) : nullptr;
+  return {digits, tile.chain, in.n_lanes};
+}
+
 inline void packed_tile(const Layer& layer, const Operand& in, int64_t panel, int64_t word,
                         Tile& tile) {
   alignas(64) int32_t sums[3][kPanel * kWord];
   const DigitLayout layout{layer.n_out, layer.n_in, layer.n_digits};
   for (int d = 0; d < layer.n_digits; ++d)
     product_tile<false>(layer.digits + layout.tile(panel, d, 0), in.word_bytes(0, word),
-                        ceil_div(layer.n_in, 4), tile.width, tile.n_units, sums[d]);
+                        ceil_div(layer.n_in, 4), tile.width, tile.n_units,
+                        next_panel(layer, in, tile, d, 0), sums[d]);
   const float step = power_of_two(layer.exponent + 1 - 8 * layer.n_digits);
   combine(layer, tile, layer.n_digits, step,
           [&](int p, int at) { return to_float(load(sums[p] + at)); });
@@ -130,7 +73,8 @@ inline void level_tile(const Layer& layer, const Operand& in, int64_t panel, int
         const int64_t count = layer.n_in - first < kInputs ? layer.n_in - first : kInputs;
         product_tile<true>(layer.digits + layout.tile(panel, d, first / kBlock),
                            in.word_bytes(plane, word) + first * tile.width, ceil_div(count, 4),
-                           tile.width, tile.n_units, sums);
+                           tile.width, tile.n_units, next_panel(layer, in, tile, d, first / kBlock),
+                           sums);
         for (int r = 0; r < tile.n_units; ++r)
           for (int l = 0; l < tile.width; ++l)
             places[d + plane][r * kWord + l] += sums[r * kWord + l];

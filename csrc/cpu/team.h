@@ -28,13 +28,19 @@ struct Worker {
   }
 };
 
+template <class Body>
+inline void work(const Body& body, const Worker& me) {
+  const ProductUnit unit;
+  body(me);
+}
+
 // Runs body(worker) on each of n_threads threads, or as many as the system gives; on one where
 // other programs have the cores. The threads are those of torch's OpenMP: others of our own would
 // wait for a core on which torch's thread spins. ThreadSanitizer watches the body, not the fork and
 // the join.
 template <class Body>
 NCG_FAST_NOT_WATCHED inline void run_team(int n_threads, Body body) {
-  if (n_threads <= 1 || !teams_pay()) return body(Worker{nullptr, 0, 1});
+  if (n_threads <= 1 || !teams_pay()) return work(body, Worker{nullptr, 0, 1});
   Barrier barrier{};
   int64_t worked = 0;  // by the caller
   int n_workers = 1;
@@ -46,7 +52,7 @@ NCG_FAST_NOT_WATCHED inline void run_team(int n_threads, Body body) {
     received(&fork);
     const Worker me{&barrier, omp_get_thread_num(), omp_get_num_threads()};
     const int64_t before = core_time();
-    body(me);
+    work(body, me);
     if (me.id == 0) {
       worked = core_time() - before;
       n_workers = me.n_workers;

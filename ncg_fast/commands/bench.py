@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any
 
-from ncg_fast import __version__, benchmark
+from ncg_fast import __version__, benchmark, timing
 
 _SIZES = {"n_visible": 784, "n_hidden": 500, "n_rows": 128}
 _SECONDS = 4.0  # a job
@@ -14,11 +14,12 @@ _SECONDS = 4.0  # a job
 
 def run(args: argparse.Namespace) -> int:
     """Checks, times and prints a line a job, or JSON."""
-    case = benchmark.Case(**_SIZES)
+    n_visible, n_hidden, n_rows = _SIZES.values()
+    case = benchmark.Case(n_visible, n_hidden, n_rows)
     case.check_sweep(case.visible)
     case.check_train_step()
     eager = benchmark.Eager(case, benchmark.faster_draw(case))
-    jobs: dict[str, dict[str, benchmark.Run]] = {
+    jobs: dict[str, dict[str, timing.Run]] = {
         "half step": {"ncg_fast": case.half_step, "eager": eager.half_step},
         "training step": {"ncg_fast": case.train_step, "eager": eager.train_step},
     }
@@ -30,18 +31,17 @@ def run(args: argparse.Namespace) -> int:
         return 0
     machine = f"{found['processor']}, {found['instruction_set']}, torch {found['torch']}"
     print(f"{machine}, threads: {found['threads']}")
-    n_visible, n_hidden, n_rows = _SIZES.values()
     print(f"{n_visible} x {n_hidden} units, {n_rows} rows, half of the connections on")
     print(f"{found['digits']} digits; median [quartiles]\n")
     print(f"{'':<15}{'ncg_fast, ms':<26}{'eager torch, ms':<26}faster by")
     for name, result in results.items():
         cells = result["ms"]["ncg_fast"], result["ms"]["eager"], result["speedup"]
-        first, second, third = map(benchmark.spread, cells)
+        first, second, third = map(timing.spread, cells)
         print(f"{name:<15}{first:<24}  {second:<24}  {third}")
     return 0
 
 
-def _measure(variants: dict[str, benchmark.Run]) -> dict[str, Any]:
-    samples = benchmark.in_turn(variants, _SECONDS)
-    speedup = benchmark.speedup(samples, "ncg_fast", "eager")
-    return {"ms": benchmark.milliseconds(samples), "speedup": speedup}
+def _measure(variants: dict[str, timing.Run]) -> dict[str, Any]:
+    samples = timing.in_turn(variants, _SECONDS)
+    speedup = timing.speedup(samples, "ncg_fast", "eager")
+    return {"ms": timing.milliseconds(samples), "speedup": speedup}
