@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -13,11 +14,11 @@ from torch import Tensor
 import ncg_fast
 from ncg_fast import cpu, data, ops
 from ncg_fast.benchmark import Case, Eager, by_reference, same
-from ncg_fast.digits import EVALUATION_DIGITS, TRAINING_DIGITS
+from ncg_fast.digits import EVALUATION_DIGITS, TRAINING_DIGITS, forced_path
 from ncg_fast.numerics import to_levels
 from ncg_fast.timing import Run
 
-OURS = "ncg_fast"
+OURS, DENSE = "ncg_fast", "2 digits, dense"
 _UPDATED = 2 * (4 + 4 + 1) + 2 * TRAINING_DIGITS  # bytes a connection that an update moves
 _RESIDENT = 4 + 4 + 1 + 2 * TRAINING_DIGITS  # bytes a connection that a training step touches
 _PLANES = 2  # bytes of a hidden probability
@@ -58,6 +59,20 @@ def forced(instruction_set: str, run: Run) -> Run:
     return call
 
 
+def with_dense(case: Case, own: dict[str, tuple[Run, Work]], run: Callable[[Case], Run]) -> None:
+    """Where digits are sparse, adds the same from dense digits."""
+    if case.path() == "dense":
+        return
+    twin = copy.copy(case)
+    twin.rbm = copy.deepcopy(case.rbm)
+
+    def call() -> None:
+        with forced_path("dense"):
+            run(twin)()
+
+    own[DENSE] = call, own[next(iter(own))][1]
+
+
 # --- chains ---
 
 
@@ -73,6 +88,8 @@ def half_step(case: Case) -> Job:
         f"{n} digits": (partial(case.half_step, n), _half_step_work(case, n))
         for n in (TRAINING_DIGITS, EVALUATION_DIGITS)
     }
+
+    with_dense(case, own, lambda twin: twin.half_step)
 
     def check() -> None:
         for n in (TRAINING_DIGITS, EVALUATION_DIGITS):
@@ -189,6 +206,7 @@ def training_step(case: Case, n_steps: int = 1, lower: tuple[str, ...] = ()) -> 
     """CD-k; lower instruction sets are forced in further variants."""
     work, run = _training_work(case, n_steps), partial(case.train_step, n_steps)
     own = {OURS: (run, work), **{name: (forced(name, run), work) for name in lower}}
+    with_dense(case, own, lambda twin: partial(twin.train_step, n_steps))
 
     def check() -> None:
         case.check_train_step(n_steps)

@@ -158,7 +158,7 @@ def measure(shape: Shape, target: Target, notes: list[str]) -> Iterator[dict[str
             for name, (_, work) in job.own.items()
         }
         n_rounds = {name: len(taken) for name, taken in samples.items()}
-        record = {"job": job.name, "note": job.note, "draw": draw}
+        record = {"job": job.name, "note": job.note, "draw": draw, "digits": case.path()}
         record |= dict(zip(Shape._fields[:5], shape, strict=False))
         yield {**record, "ms": times, "n_rounds": n_rounds, "own": results}
 
@@ -215,6 +215,8 @@ def run(shapes: Sequence[Shape], target: Target) -> dict[str, Any]:
         for variant, own in record["own"].items():
             seconds = record["ms"][variant][1] / 1e3
             own |= rates(own.pop("work"), seconds, variant, target, limit[record["n_threads"]])
+            if record["digits"] == "sparse" and variant != jobs.DENSE:
+                own |= {"bytes_per_s": None, "share": None}  # those are of dense digits
     found = {**target.machine, "commit": commit(), "seconds": round(time.perf_counter() - start)}
     found.pop("threads", None)
     return {**found, "limits": limit, "notes": list(dict.fromkeys(notes)), "records": records}

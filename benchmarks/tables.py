@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from baselines import EAGER
-from jobs import OURS
+from jobs import DENSE, OURS
 
 from ncg_fast.timing import spread
 
@@ -57,6 +57,8 @@ def _job_rows(record: dict[str, Any]) -> list[tuple[str, ...]]:
         label = record["job"] if variant == OURS else f"{record['job']}, {variant}"
         ratio = own["speedup"].get(EAGER)
         share = own["share"]
+        sparse = record.get("digits") == "sparse" and variant != DENSE
+        label += ", sparse" if sparse else ""
         rows.append(
             (
                 label,
@@ -66,7 +68,7 @@ def _job_rows(record: dict[str, Any]) -> list[tuple[str, ...]]:
                 spread(record["ms"][variant]),
                 f"{ratio[1]:.2g}" if ratio else "",
                 f"{own['multiply_adds_per_s'] / 1e9:.3g}",
-                f"{own['bytes_per_s'] / 1e9:.3g}",
+                f"{own['bytes_per_s'] / 1e9:.3g}" if own["bytes_per_s"] else "",
                 "" if share is None else f"{share:.0%}",
             )
         )

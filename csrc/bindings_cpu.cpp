@@ -1,7 +1,9 @@
 // ncg_fast._cpu: the ops on tensors of torch, arguments as in ncg_fast/reference.py, then the
 // results to fill (allocated by ncg_fast/cpu.py) and the number of threads. The GIL is released.
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
+#include <optional>
 #include <string>
 
 #include "cpu/barrier.h"
@@ -38,16 +40,21 @@ void unpack_states(const Tensor& from, int64_t n, const Tensor& to) {
 }
 
 void pack_weights(const Tensor& weight, const Tensor& mask, int64_t n_digits, int64_t e,
-                  const Tensor& to_hidden, const Tensor& to_visible, int64_t n_threads) {
+                  std::optional<int64_t> capacity, const Tensor& to_hidden,
+                  const Tensor& to_visible, int64_t n_threads) {
   const Call call{"pack_weights"};
   const int64_t n_hidden = call.size("weight", weight, 0, 2),
                 n_visible = call.size("weight", weight, 1, 2);
   const int n = static_cast<int>(call.integer("n_digits", n_digits, 2, 3));
+  const Named there{"result", to_hidden}, back{"result", to_visible};
+  const WrittenDigits out = capacity
+                                ? new_sparse(call, there, back, n_hidden, n_visible,
+                                             call.integer("capacity", *capacity, 0, kMaxInt), n)
+                                : new_dense(call, there, back, n_hidden, n_visible, n);
   table().pack_weights(
       {call.read<float>("weight", weight, weight.count), given_mask(call, mask, weight.count),
-       n_hidden, n_visible, n, exponent(call, e),
-       call.write<int8_t>("result", to_hidden, digits_count(n_hidden, n_visible, n)),
-       call.write<int8_t>("result", to_visible, digits_count(n_visible, n_hidden, n))},
+       n_hidden, n_visible, n, exponent(call, e), out.to_hidden, out.to_visible,
+       out.sparse_to_hidden, out.sparse_to_visible, out.capacity},
       threads(call, n_threads));
 }
 
@@ -154,7 +161,8 @@ void ncg_update(const Tensor& weight, const Tensor& strength, const Tensor& mask
 
 constexpr char kTrainStep[] = "train_step_", kTrainSteps[] = "train_steps_";
 
-// n_batches of n_rows each, one step after the other, until max |W| leaves [least, most].
+// n_batches of n_rows each, one step after the other, until max |W| leaves [least, most] or the
+// connections no longer fit into sparse digits.
 template <const char* kOp>
 void train_steps(const Tensor& weight, const Tensor& strength, const Tensor& mask, const Tensor& b,
                  const Tensor& c, const Tensor& to_hidden, const Tensor& to_visible,
@@ -191,7 +199,8 @@ void train_steps(const Tensor& weight, const Tensor& strength, const Tensor& mas
     ++done;
     data.data = static_cast<const char*>(data.data) + bytes;
     sum = {one.max_abs, sum.switched_on + one.switched_on, sum.switched_off + one.switched_off};
-    if (!(one.max_abs >= least && one.max_abs <= most)) break;
+    const bool fit = p.sparse_to_hidden == nullptr || p.sparse_to_hidden[kSparseCount] >= 0;
+    if (!(fit && one.max_abs >= least && one.max_abs <= most)) break;
   }
   report(sum, found);
   found[3] = static_cast<double>(done);

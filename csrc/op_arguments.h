@@ -63,15 +63,54 @@ inline int n_digits(const Call& call, Named digits) {
   const int64_t n = call.size(digits.name, digits.tensor, 1, 5);
   return static_cast<int>(call.integer("n_digits", n, 2, 3));
 }
+
+inline bool is_sparse(const Tensor& digits) { return digits.dtype == torch_names.int32; }
+
+// Sparse digits: their header, of this layer's sizes, and the room for connections. Offsets and
+// inputs are looked at where they are used.
+struct Sparse {
+  const int32_t* words;
+  int64_t capacity;
+  int n_digits;
+};
+inline Sparse sparse(const Call& call, Named digits, int64_t n_out, int64_t n_in) {
+  const int64_t count = call.size(digits.name, digits.tensor, 0, 1, INT64_MAX),
+                room = count - SparseLayout{n_out}.words(0);
+  if (room < 0 || room % 2 != 0 || room / 2 > kMaxInt)
+    call.refuse(digits.name, "have whole connections behind its header and offsets",
+                std::to_string(count) + " elements");
+  const int32_t* words = call.read<int32_t>(digits.name, digits.tensor, count);
+  const auto sizes = [](int64_t out, int64_t in) {
+    return "(" + std::to_string(out) + ", " + std::to_string(in) + ")";
+  };
+  if (words[kSparseOut] != n_out || words[kSparseIn] != n_in)
+    call.refuse(digits.name, "be of (n_out, n_in) = " + sizes(n_out, n_in) + " units",
+                sizes(words[kSparseOut], words[kSparseIn]));
+  const int n = words[kSparseDigits], held = words[kSparseCount];
+  if (n != 2 && n != 3) call.refuse(digits.name, "have 2 or 3 digits", std::to_string(n));
+  if (held < 0 || held > room / 2)
+    call.refuse(
+        digits.name, "hold all connections",
+        (held < 0 ? "more" : std::to_string(held)) + " with room for " + std::to_string(room / 2));
+  return {words, room / 2, n};
+}
+
 inline Layer layer(const Call& call, Named digits, Named bias, int64_t n_in, int64_t e) {
   const int64_t n_out = call.units(bias.name, bias.tensor);
+  const float* biases = call.read<float>(bias.name, bias.tensor, n_out);
+  if (is_sparse(digits.tensor)) {
+    const Sparse s = sparse(call, digits, n_out, n_in);
+    return {nullptr, biases, n_out, n_in, s.n_digits, exponent(call, e), s.words, s.capacity};
+  }
   const int n = n_digits(call, digits);
   return {call.read<int8_t>(digits.name, digits.tensor, digits_count(n_out, n_in, n)),
-          call.read<float>(bias.name, bias.tensor, n_out),
+          biases,
           n_out,
           n_in,
           n,
-          exponent(call, e)};
+          exponent(call, e),
+          nullptr,
+          0};
 }
 
 inline Draw draw(const Call& call, int64_t seed, int64_t chain_offset, int64_t step) {
@@ -92,6 +131,46 @@ inline Phases phases(const Call& call, const Tensor& hidden_data, const Tensor& 
            false}};
 }
 
+// Where digits of both directions go: dense or sparse, the other pointers are null.
+struct WrittenDigits {
+  int8_t *to_hidden, *to_visible;
+  int32_t *sparse_to_hidden, *sparse_to_visible;
+  int64_t capacity;
+  int n_digits;
+};
+inline WrittenDigits new_dense(const Call& call, Named forward, Named back, int64_t n_hidden,
+                               int64_t n_visible, int n_digits) {
+  return {
+      call.write<int8_t>(forward.name, forward.tensor, digits_count(n_hidden, n_visible, n_digits)),
+      call.write<int8_t>(back.name, back.tensor, digits_count(n_visible, n_hidden, n_digits)),
+      nullptr,
+      nullptr,
+      0,
+      n_digits};
+}
+inline WrittenDigits new_sparse(const Call& call, Named forward, Named back, int64_t n_hidden,
+                                int64_t n_visible, int64_t capacity, int n_digits) {
+  const SparseLayout there{n_hidden}, thence{n_visible};
+  return {nullptr,
+          nullptr,
+          call.write<int32_t>(forward.name, forward.tensor, there.words(capacity)),
+          call.write<int32_t>(back.name, back.tensor, thence.words(capacity)),
+          capacity,
+          n_digits};
+}
+inline WrittenDigits written_digits(const Call& call, Named forward, Named back, int64_t n_hidden,
+                                    int64_t n_visible) {
+  if (!is_sparse(forward.tensor))
+    return new_dense(call, forward, back, n_hidden, n_visible, n_digits(call, forward));
+  const Sparse there = sparse(call, forward, n_hidden, n_visible),
+               thence = sparse(call, back, n_visible, n_hidden);
+  const int n = there.n_digits;
+  if (thence.n_digits != n)
+    call.refuse(back.name, "have " + std::to_string(n) + " digits",
+                std::to_string(thence.n_digits));
+  return new_sparse(call, forward, back, n_hidden, n_visible, there.capacity, n);
+}
+
 // The tensors an update writes, as Python passes them.
 struct Written {
   const Tensor &weight, &strength, &mask, &visible_bias, &hidden_bias, &to_hidden, &to_visible,
@@ -100,22 +179,26 @@ struct Written {
 inline Parameters parameters(const Call& call, const Written& w, int64_t e, int64_t n_labels) {
   const int64_t n_hidden = call.size("weight", w.weight, 0, 2),
                 n_visible = call.size("weight", w.weight, 1, 2), pairs = w.weight.count;
-  const int n = n_digits(call, {"to_hidden", w.to_hidden});
+  const Named forward{"to_hidden", w.to_hidden}, back{"to_visible", w.to_visible};
+  const WrittenDigits digits = written_digits(call, forward, back, n_hidden, n_visible);
   return {call.write<float>("weight", w.weight, pairs),
           call.write_given<float>("connection_strength", w.strength, pairs),
           reinterpret_cast<uint8_t*>(call.write<bool>("mask", w.mask, pairs)),
           call.write<float>("visible_bias", w.visible_bias, n_visible),
           call.write<float>("hidden_bias", w.hidden_bias, n_hidden),
-          call.write<int8_t>("to_hidden", w.to_hidden, digits_count(n_hidden, n_visible, n)),
-          call.write<int8_t>("to_visible", w.to_visible, digits_count(n_visible, n_hidden, n)),
+          digits.to_hidden,
+          digits.to_visible,
           call.write_given<float>("weight_velocity", w.weight_velocity, pairs),
           call.write_given<float>("visible_velocity", w.visible_velocity, n_visible),
           call.write_given<float>("hidden_velocity", w.hidden_velocity, n_hidden),
           n_hidden,
           n_visible,
           call.integer("n_labels", n_labels, 0, n_visible),
-          n,
-          exponent(call, e)};
+          digits.n_digits,
+          exponent(call, e),
+          digits.sparse_to_hidden,
+          digits.sparse_to_visible,
+          digits.capacity};
 }
 inline double* result(const Call& call, const Tensor& out, int64_t count = 3) {
   return call.write<double>("result", out, count);

@@ -20,10 +20,12 @@ struct States {
 
 // One direction: x = bias + (W∘A) states, from digits with step 2^(exponent + 1 - 8 n_digits).
 struct Layer {
-  const int8_t* digits;
+  const int8_t* digits;  // null where they are sparse
   const float* bias;
   int64_t n_out, n_in;
   int n_digits, exponent;
+  const int32_t* sparse;
+  int64_t capacity;  // of sparse
 };
 
 // Which uniforms: a pure function of (seed, chain_offset + chain, unit, step, stream).
@@ -39,7 +41,10 @@ struct PackWeights {
   const uint8_t* mask;  // or null: all connections
   int64_t n_hidden, n_visible;
   int n_digits, exponent;
-  int8_t *to_hidden, *to_visible;  // written: round(W∘A / step), half to even, saturated, as digits
+  // Written: round(W∘A / step), half to even, saturated, as digits, or as sparse digits.
+  int8_t *to_hidden, *to_visible;
+  int32_t *sparse_to_hidden, *sparse_to_visible;
+  int64_t capacity;  // of each sparse one
 };
 
 struct Gibbs {
@@ -83,6 +88,8 @@ struct Parameters {
   float *weight_velocity, *visible_velocity, *hidden_velocity;  // all null: no momentum
   int64_t n_hidden, n_visible, n_labels;
   int n_digits, exponent;
+  int32_t *sparse_to_hidden, *sparse_to_visible;  // in place of to_hidden and to_visible
+  int64_t capacity;
 };
 
 struct UpdateResult {

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ncg_fast import backends
-from ncg_fast.numerics import BLOCK, PANEL, WORD
+from ncg_fast.formats import new_digits
+from ncg_fast.numerics import WORD
 
 _MODEL = "Tensor to_hidden, Tensor to_visible, Tensor visible_bias, Tensor hidden_bias"
 _DRAW = "int seed, int chain_offset, int step"
@@ -25,8 +26,8 @@ N_MUTABLE = 10  # the leading arguments of updates that are written
 SCHEMAS = {
     "pack_states": "(Tensor states) -> Tensor",
     "unpack_states": "(Tensor packed, int n_chains) -> Tensor",
-    "pack_weights": "(Tensor weight, Tensor? mask, int n_digits, int weight_exponent) "
-    "-> (Tensor, Tensor)",
+    "pack_weights": "(Tensor weight, Tensor? mask, int n_digits, int weight_exponent, "
+    "int? capacity=None) -> (Tensor, Tensor)",
     "hidden_mean": "(Tensor visible, Tensor to_hidden, Tensor hidden_bias, int weight_exponent, "
     "int n_chains) -> Tensor",
     "visible_mean": "(Tensor hidden, Tensor to_visible, Tensor visible_bias, int weight_exponent, "
@@ -58,13 +59,12 @@ def _words(n_chains: int) -> int:
     return -(-n_chains // WORD)
 
 
-def _fake_pack_weights(weight: Tensor, mask: Tensor | None, n_digits: int, e: int) -> Any:
-    def layout(n_out: int, n_in: int) -> Tensor:
-        shape = -(-n_out // PANEL), n_digits, -(-n_in // BLOCK), PANEL, BLOCK
-        return weight.new_empty(shape, dtype=torch.int8)
-
+def _fake_pack_weights(
+    weight: Tensor, mask: Tensor | None, n_digits: int, e: int, capacity: int | None = None
+) -> Any:
     n_hidden, n_visible = weight.shape
-    return layout(n_hidden, n_visible), layout(n_visible, n_hidden)
+    to_hidden = new_digits(weight, n_hidden, n_visible, n_digits, capacity)
+    return to_hidden, new_digits(weight, n_visible, n_hidden, n_digits, capacity)
 
 
 def _fake_mean(states: Tensor, digits: Tensor, bias: Tensor, e: int, n_chains: int) -> Tensor:

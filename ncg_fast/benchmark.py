@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ncg_fast import backends, ops, reference
 from ncg_fast.digits import TRAINING_DIGITS
+from ncg_fast.formats import dense_digits, is_sparse
 from ncg_fast.numerics import BLOCK, PANEL, to_levels
 from ncg_fast.rbm import RBM
 from ncg_fast.timing import in_turn, quartiles
@@ -65,6 +66,10 @@ class Case:
         self.n_checked_visible = n_visible if whole else min(n_visible, PANEL)
         self.n_checked_hidden = n_hidden if whole else min(n_hidden, BLOCK)
 
+    def path(self) -> str:
+        """How the digits are held: dense or sparse."""
+        return "sparse" if is_sparse(self.rbm._to_hidden(TRAINING_DIGITS)[0]) else "dense"
+
     def half_step(self, n_digits: int = TRAINING_DIGITS) -> Tensor:
         """Packed h ~ P(h | v)."""
         layer = self.rbm._to_hidden(n_digits)
@@ -85,7 +90,7 @@ class Case:
         self, op: str, states: Tensor, digits: Tensor, bias: Tensor, exponent: int, *draw: Any
     ) -> Tensor:
         n = self.n_checked_hidden if op == "sample_hidden" else self.n_checked_visible
-        part = digits[: -(-n // PANEL)], bias[:n]
+        part = dense_digits(digits)[: -(-n // PANEL)], bias[:n]
         expected = by_reference(op, states, *part, exponent, self.n_rows, *draw)
         found: Tensor = getattr(self.kernels, op)(
             states, digits, bias, exponent, self.n_rows, *draw
@@ -103,7 +108,7 @@ class Case:
             last = self.check_sweep(last, t=t)
         to_hidden, c, exponent = self.rbm._to_hidden(TRAINING_DIGITS)
         n = self.n_checked_hidden
-        layer = to_hidden[: -(-n // PANEL)], c[:n], exponent, self.n_rows
+        layer = dense_digits(to_hidden)[: -(-n // PANEL)], c[:n], exponent, self.n_rows
         data, model = (
             to_levels(by_reference("hidden_mean", v, *layer)) for v in (self.visible, last)
         )
@@ -120,9 +125,10 @@ class Case:
         same("train_step_", self.checked_parameters(), expected)
 
     def checked_parameters(self) -> list[Tensor]:
-        """What a training step writes, of the checked hidden units."""
+        """What a training step writes, of the checked hidden units; sparse digits as dense ones."""
         rbm, n = self.rbm, self.n_checked_hidden
-        to_hidden, to_visible, b, c, _ = rbm._model(TRAINING_DIGITS)
+        *held, b, c, _ = rbm._model(TRAINING_DIGITS)
+        to_hidden, to_visible = map(dense_digits, held)
         pairs = rbm.weight, rbm.connection_strength, rbm.mask
         parts = [pair.detach()[:n] for pair in pairs if pair is not None]
         digits = to_hidden[: -(-n // PANEL)], to_visible[:, :, : -(-n // BLOCK)]

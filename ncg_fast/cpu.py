@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from ncg_fast import _cpu
-from ncg_fast.numerics import BLOCK, PANEL, WORD
+from ncg_fast.formats import new_digits
+from ncg_fast.numerics import WORD
 
 instruction_set = _cpu.instruction_set
 instruction_sets = _cpu.instruction_sets
@@ -65,16 +66,18 @@ def unpack_states(packed: Tensor, n_chains: int) -> Tensor:
 
 
 def pack_weights(
-    weight: Tensor, mask: Tensor | None, n_digits: int, weight_exponent: int
+    weight: Tensor,
+    mask: Tensor | None,
+    n_digits: int,
+    weight_exponent: int,
+    capacity: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     n_hidden, n_visible = _axis(weight, 0), _axis(weight, 1)
-
-    def layout(n_out: int, n_in: int) -> Tensor:
-        shape = -(-n_out // PANEL), n_digits, -(-n_in // BLOCK), PANEL, BLOCK
-        return weight.new_empty(shape, dtype=torch.int8)
-
-    digits = layout(n_hidden, n_visible), layout(n_visible, n_hidden)
-    _cpu.pack_weights(weight, mask, n_digits, weight_exponent, *digits, _threads())
+    digits = (
+        new_digits(weight, n_hidden, n_visible, n_digits, capacity),
+        new_digits(weight, n_visible, n_hidden, n_digits, capacity),
+    )
+    _cpu.pack_weights(weight, mask, n_digits, weight_exponent, capacity, *digits, _threads())
     return digits
 
 

@@ -24,9 +24,18 @@ from ncg_fast.checks import (
     same_device,
     tensor,
 )
+from ncg_fast.formats import (
+    SPARSE_HEADER,
+    digits_count,
+    is_sparse,
+    sparse_capacity,
+    sparse_words,
+)
 from ncg_fast.numerics import BLOCK, MAX_EXPONENT, MIN_EXPONENT, PANEL, WORD
 
 Named = tuple[str, Tensor]
+
+MAX_CAPACITY = 2**31 - 1  # connections of sparse digits
 
 
 def packed_argument(op: str, name: str, states: Tensor, n_units: int, n_chains: int) -> None:
@@ -47,13 +56,32 @@ def states_argument(op: str, name: str, states: Tensor, n_units: int, n_chains: 
 
 
 def digits_argument(op: str, name: str, digits: Tensor, n_out: int, n_in: int) -> None:
-    """Digits of one direction."""
+    """Digits of one direction, dense or sparse; torch.compile does not look into sparse ones."""
     dense(op, name, digits)
+    if is_sparse(digits) and digits.dim() == 1:
+        return _sparse_argument(op, name, digits, n_out, n_in)
     n_digits = digits.shape[1] if digits.dim() == 5 else 2
     shape = -(-n_out // PANEL), n_digits, -(-n_in // BLOCK), PANEL, BLOCK
     words = "(panels, n_digits, blocks, 32, 64)"
     tensor(op, name, digits, torch.int8, shape, words, "Use pack_weights.")
     integer(op, "n_digits", n_digits, 2, 3)
+
+
+def _sparse_argument(op: str, name: str, digits: Tensor, n_out: int, n_in: int) -> None:
+    least, n_words = sparse_words(n_out, 0), digits.shape[0]
+    whole = n_words >= least and (n_words - least) % 2 == 0
+    rule = f"{name} must have {least} words and two a connection"
+    require(whole, op, rule, n_words, "Use pack_weights.")
+    if torch.compiler.is_compiling():
+        return
+    n_digits, *sizes, n_connections = digits[:SPARSE_HEADER].tolist()
+    rule = f"{name} must be of (n_out, n_in) = ({n_out}, {n_in}) units"
+    require(sizes == [n_out, n_in], op, rule, tuple(sizes), "Use pack_weights.")
+    integer(op, "n_digits", n_digits, 2, 3)
+    capacity = sparse_capacity(digits)
+    rule, actual = f"{name} must hold all connections", f"more than its capacity of {capacity}"
+    fit, remedy = 0 <= n_connections <= capacity, "Use pack_weights with a larger capacity."
+    require(fit, op, rule, actual, remedy)
 
 
 def bias_argument(op: str, name: str, bias: Tensor) -> int:
@@ -115,8 +143,10 @@ def model_arguments(
 
 def _both_directions(op: str, to_hidden: Tensor, to_visible: Tensor) -> None:
     """Equally many digits both ways: they are of the same weights."""
-    rule, n_digits = "to_visible must have as many digits as to_hidden", to_hidden.shape[1]
-    given, remedy = to_visible.shape[1], "Use pack_weights for both."
+    if torch.compiler.is_compiling() and is_sparse(to_hidden):
+        return
+    rule, n_digits = "to_visible must have as many digits as to_hidden", digits_count(to_hidden)
+    given, remedy = digits_count(to_visible), "Use pack_weights for both."
     require(given == n_digits, op, f"{rule} ({n_digits})", given, remedy)
 
 

@@ -5,6 +5,7 @@ Formats (``csrc/common/layout.h``), B chains or rows:
                    bits past the last chain 0
     levels         int32 (B, n_units), a value k in 0..65535 stands for the probability k / 65535
     digits         int8 (ceil(n_out / 32), n_digits, ceil(n_in / 64), 32, 64)
+    sparse digits  int32 (5 + n_out + 2 capacity,), the same of few connections: ``formats.py``
 
 Every op gives the same bits on every instruction set, thread count and device (``free_energy`` and
 the log-weights of ``anneal``, float64 sums: 1e-10 relative). A draw is a function of (seed,

@@ -68,9 +68,14 @@ def unpack_states(packed: Tensor, n_chains: int) -> Tensor:
 
 
 def pack_weights(
-    weight: Tensor, mask: Tensor | None, n_digits: int, weight_exponent: int
+    weight: Tensor,
+    mask: Tensor | None,
+    n_digits: int,
+    weight_exponent: int,
+    *,
+    capacity: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Cuts round(W∘A / step) into balanced int8 digits.
+    """Cuts round(W∘A / step) into balanced int8 digits, or lists it by connection.
 
     step = 2**(weight_exponent + 1 - 8 n_digits).
 
@@ -80,16 +85,20 @@ def pack_weights(
         n_digits: 2 (16 bits) or 3 (24 bits).
         weight_exponent: from ``numerics.next_exponent``; weights saturate at 127/128 *
             2**weight_exponent.
+        capacity: None: dense digits. Else sparse digits with room for so many connections, in
+            [0, 2**31): ``ncg_update_`` and ``train_step_`` then write those that are on.
 
     Returns:
-        (to_hidden, to_visible): digits of W∘A and of its transpose.
+        (to_hidden, to_visible): digits of W∘A and of its transpose. Every op takes either format
+        and gives the same results.
 
     Raises:
         ValueError: wrong shape, dtype, device or range; NaN or inf in the weights.
         RuntimeError: no back end serves the device.
 
     Note:
-        Deterministic. torch.compile does not look for NaN.
+        Deterministic. torch.compile does not look for NaN. Sparse digits take 16 bytes of each
+        connection of the capacity; where more are on, they hold none and ops refuse them.
 
     Example:
         >>> to_hidden, to_visible = pack_weights(torch.ones(2, 3), None, 2, 1)
@@ -105,9 +114,11 @@ def pack_weights(
         mask = mask.contiguous()
     checks.integer(op, "n_digits", n_digits, 2, 3)
     op_checks.exponent_argument(op, weight_exponent)
+    if capacity is not None:
+        checks.integer(op, "capacity", capacity, 0, op_checks.MAX_CAPACITY)
     if not torch.compiler.is_compiling():
         checks.finite(op, weight=weight.detach())
     result: tuple[Tensor, Tensor] = torch.ops.ncg_fast.pack_weights(
-        weight.detach().contiguous(), mask, n_digits, weight_exponent
+        weight.detach().contiguous(), mask, n_digits, weight_exponent, capacity
     )
     return result

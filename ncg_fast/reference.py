@@ -1,6 +1,7 @@
 """The contract of numbers in plain integer torch: the truth that every back end equals bit for bit.
 
-Every op of ``csrc/ops.h`` stands here once more, slowly and without cleverness. Sums of products
+Every op of ``csrc/ops.h`` stands here once more (those of formats in ``formats.py``), slowly and
+without cleverness. Sums of products
 are exact integers (float64 matrix products of integers below 2**53), random numbers are
 Philox4x32-10, and each float32 operation is one IEEE operation in a stated order. Only
 ``free_energy`` and the log-weights of ``anneal`` are float64 sums, which other back ends meet to
@@ -17,45 +18,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ncg_fast.formats import dense_digits, digits_count, fits, is_sparse, sparse_capacity
+from ncg_fast.formats import pack_states as pack_states
+from ncg_fast.formats import pack_weights as pack_weights
+from ncg_fast.formats import unpack_states as unpack_states
 from ncg_fast.numerics import (
     BLOCK,
     HIDDEN_STREAM,
     LEVELS,
     PANEL,
     VISIBLE_STREAM,
-    WORD,
     bernoulli,
     digit_step,
     draws,
     f32,
     fma,
     one_plus_exp_neg,
-    pack_digits,
-    quantise,
     to_levels,
 )
 
-# --- states and weights ---
-
-
-def pack_states(states: Tensor) -> Tensor:
-    """0/1 states (n_chains, n_units), bool or uint8 -> packed states."""
-    n_chains, n_units = states.shape
-    n_words = -(-n_chains // WORD)
-    bits = torch.zeros(n_words * WORD, n_units, dtype=torch.int64)
-    bits[:n_chains] = states.to(torch.int64)
-    return (
-        (bits.view(n_words, WORD, n_units) << torch.arange(WORD).view(1, WORD, 1))
-        .sum(1)
-        .t()
-        .contiguous()
-    )
-
-
-def unpack_states(packed: Tensor, n_chains: int) -> Tensor:
-    """Packed states -> uint8 (n_chains, n_units)."""
-    bits = packed.t().unsqueeze(1) >> torch.arange(WORD).view(1, WORD, 1) & 1
-    return bits.reshape(-1, packed.shape[0])[:n_chains].to(torch.uint8)
+# --- half steps ---
 
 
 def _as_levels(states: Tensor, n_chains: int) -> Tensor:
@@ -63,22 +45,11 @@ def _as_levels(states: Tensor, n_chains: int) -> Tensor:
     return (unpack_states(states, n_chains) if states.dtype == torch.int64 else states).double()
 
 
-def pack_weights(
-    weight: Tensor, mask: Tensor | None, n_digits: int, weight_exponent: int
-) -> tuple[Tensor, Tensor]:
-    """Digits of W∘A in both layouts: (to_hidden, to_visible)."""
-    q = quantise(weight, mask, n_digits, weight_exponent)
-    return pack_digits(q, n_digits), pack_digits(q.t(), n_digits)
-
-
-# --- half steps ---
-
-
 def preactivation(
     states: Tensor, digits: Tensor, bias: Tensor, weight_exponent: int, n_chains: int
 ) -> Tensor:
     """x = bias + (W∘A) states, float32 (n_chains, n_out): exact digit sums, highest first."""
-    panels, n_digits, blocks, _, _ = digits.shape
+    panels, n_digits, blocks, _, _ = (digits := dense_digits(digits)).shape
     n_out = bias.shape[0]
     inputs = _as_levels(states, n_chains)
     rows = digits.permute(1, 0, 3, 2, 4).reshape(n_digits, panels * PANEL, blocks * BLOCK)
@@ -278,7 +249,8 @@ def ncg_update_(
         s = torch.where(s < 0, zero, s)
         connection_strength[:, learned] = torch.where(s > 1, f32(1.0, weight), s)
 
-    new = pack_weights(weight, mask, to_hidden.shape[1], weight_exponent)
+    capacity = sparse_capacity(to_hidden) if is_sparse(to_hidden) else None
+    new = pack_weights(weight, mask, digits_count(to_hidden), weight_exponent, capacity)
     to_hidden.copy_(new[0])
     to_visible.copy_(new[1])
     largest = _largest(weight, visible_bias, hidden_bias, nan).double()
@@ -322,6 +294,8 @@ def train_step_(*arguments: Any) -> Tensor:
 def train_steps_(*arguments: Any) -> Tensor:
     """Batches of n_rows, one ``train_step_`` each, until max |W| leaves [least, most].
 
+    Or until sparse digits lack the room for the connections.
+
     Arguments as in ``train_step_``, visible_data with a first axis of batches; then least, most.
     """
     parameters, batches = arguments[:10], arguments[10]
@@ -333,7 +307,7 @@ def train_steps_(*arguments: Any) -> Tensor:
         found = train_step_(*given)
         done += 1
         max_abs, switched = float(found[0]), switched + found[1:]
-        if not least <= max_abs <= most:
+        if not (least <= max_abs <= most and fits(parameters[5])):
             break
     return torch.tensor([max_abs, *switched, done], dtype=torch.float64)
 

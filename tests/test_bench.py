@@ -33,7 +33,7 @@ def case(request, monkeypatch):
 def test_bench_prints_both_jobs(capsys):
     assert main(["bench", "--threads", "1"]) == 0
     shown = capsys.readouterr().out
-    assert "13 x 7 units, 5 rows, half of the connections on" in shown
+    assert "13 x 7 units, 5 rows, half of the connections on\ndense digits; median" in shown
     spread = r" +\S+( \[\S+, \S+\])?"
     for job in ("half step", "training step"):
         assert re.search(rf"^{job}{3 * spread}$", shown, re.MULTILINE)

@@ -76,6 +76,16 @@ def test_every_job_is_timed_and_every_row_shown(found):
     assert "\n- 5 x 1073741824 x 1024: left out, memory does not hold it." in text
 
 
+def test_sparse_digits_are_timed_beside_dense_ones():
+    target = speed.target("cpu")._replace(limits=lambda n_threads: RATES)
+    shape = speed.Shape(1, 301, 97, 5, 0.02, (jobs.half_step, jobs.training_step), 0.01)
+    found = json.loads(json.dumps(speed.run([shape], target)))
+    assert [record["digits"] for record in found["records"]] == ["sparse", "sparse"]
+    for job in ("half step v → h", "CD-1 step"):
+        assert f"| {job}, 2 digits, dense |" in tables.render(found, "machine.json")
+    assert "| CD-1 step, sparse |" in tables.render(found, "machine.json")
+
+
 def test_shares_and_rates_follow_from_work_and_time():
     target = speed.target("cpu")._replace(cache_bytes=100)
     work = jobs.Work(multiply_adds=1e9, products=2e9, read=1e9, updated=4e9, resident=101)

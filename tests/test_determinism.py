@@ -12,8 +12,8 @@ import ncg_fast
 from ncg_fast import RBM, cpu
 
 
-def trained_hash(x: torch.Tensor, **options: object) -> str:
-    rbm = RBM(x.shape[1], 101, density=0.5, seed=7)
+def trained_hash(x: torch.Tensor, density: float = 0.5, **options: object) -> str:
+    rbm = RBM(x.shape[1], 101, density=density, seed=7)
     settings = {"epochs": 3, "batch_size": 50, "lr": 0.1, "lr_strength": 0.5, "progress": False}
     ncg_fast.fit(rbm, x, **(settings | options))
     digest = hashlib.sha256(rbm.sample(100, n_steps=5).numpy().tobytes())

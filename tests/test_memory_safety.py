@@ -1,7 +1,7 @@
 """Registered ops called past the checks of ``ops.py``: the binding keeps kernels in their memory.
 
 Sizes are one past a panel, a block and a word, so that one unit or chain fewer changes every
-layout.
+layout. Each test is run with dense and with sparse digits.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ BAD_INTEGERS = {
     "n_chains": (-1, N - 1, N + 64, 2**31 + 1),
     "n_rows": (-1, 0, N - 1, N + 64, 2**31 + 1),
     "n_digits": (-1, 1, 4),
+    "capacity": (-1, 2**31),
     "n_steps": (-1, 0),
     "n_labels": (-1, N_VISIBLE + 1),
     "weight_exponent": (-61, 130, 2**40),
@@ -40,13 +41,27 @@ BAD_INTEGERS = {
 }
 
 
+_CAPACITIES: list[int | None] = [None]  # of the digits of calls()
+
+
+DENSE = pytest.mark.parametrize("capacity", [None], indirect=True)
+
+
+@pytest.fixture(autouse=True, params=[None, N_HIDDEN * N_VISIBLE], ids=["dense", "sparse"])
+def capacity(request: Any) -> Iterator[None]:
+    _CAPACITIES.append(request.param)
+    yield
+    _CAPACITIES.pop()
+
+
 def calls() -> dict[str, tuple[Any, ...]]:
     """One correct call of each op, with every tensor given."""
+    capacity = _CAPACITIES[-1]
     g = torch.Generator().manual_seed(0)
     weight = torch.randn(N_HIDDEN, N_VISIBLE, generator=g)
     mask = torch.rand(N_HIDDEN, N_VISIBLE, generator=g) < 0.5
     exponent = next_exponent(None, float(weight.abs().max()))
-    digits = to_hidden, to_visible = ops.pack_weights(weight, mask, 2, exponent)
+    digits = to_hidden, to_visible = ops.pack_weights(weight, mask, 2, exponent, capacity=capacity)
     b, c = torch.randn(N_VISIBLE, generator=g), torch.randn(N_HIDDEN, generator=g)
     rows = torch.rand(N, N_VISIBLE, generator=g) < 0.5
     visible = ops.pack_states(rows)
@@ -63,7 +78,7 @@ def calls() -> dict[str, tuple[Any, ...]]:
     return {
         "pack_states": (rows,),
         "unpack_states": (visible, N),
-        "pack_weights": (weight, mask, 2, exponent),
+        "pack_weights": (weight, mask, 2, exponent, capacity),
         "hidden_mean": (visible, to_hidden, c, *half),
         "visible_mean": (hidden, to_visible, b, *half),
         "sample_hidden": (visible, to_hidden, c, *half, *draw, beta),
@@ -202,6 +217,8 @@ def test_strided_tensors(op: str, at: int) -> None:
 @each([(op, at) for op, at in TENSORS if calls()[op][at].dim() > 1])
 def test_transposed_tensors(op: str, at: int) -> None:
     """Of the right number of elements, and read as they are; or refused."""
+    if calls()[op][at].dim() == 1:  # sparse digits
+        return
     turned = with_argument(op, at, lambda t: t.permute(*reversed(range(t.dim()))))
     if is_written(op, at):
         with pytest.raises(REFUSED):
@@ -234,6 +251,7 @@ def test_refused_updates_write_nothing(op: str) -> None:
     )
 
 
+@DENSE
 def test_sizes_whose_product_overflows() -> None:
     """No units and so many chains: counts of 0 on both sides, scratch memory of 2**65 bytes."""
     n_hidden, n_rows = 2**15, 2**49
@@ -247,6 +265,7 @@ def test_sizes_whose_product_overflows() -> None:
         registered("train_step_")(*tensors, back, *none, data, None, *batch)
 
 
+@DENSE
 def test_memory_that_was_given_back() -> None:
     given = calls()["hidden_mean"]
     given[1].untyped_storage().resize_(0)
@@ -254,6 +273,7 @@ def test_memory_that_was_given_back() -> None:
         registered("hidden_mean")(*given)
 
 
+@DENSE
 def test_messages() -> None:
     given = list(calls()["gibbs_steps"])
     given[1] = given[1].to(torch.int16)
@@ -266,7 +286,7 @@ def test_messages() -> None:
     )
     given = calls()["pack_weights"]
     with pytest.raises(ValueError) as error:
-        registered("pack_weights")(*given[:2], 4, 0)
+        registered("pack_weights")(*given[:2], 4, 0, None)
     assert str(error.value) == (
         "pack_weights: n_digits must be in [2, 3], got 4. "
         "Call ncg_fast.ops.pack_weights, which checks."

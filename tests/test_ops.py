@@ -81,7 +81,19 @@ def test_opcheck(m: dict[str, Any], name: str) -> None:
     torch.library.opcheck(getattr(torch.ops.ncg_fast, name).default, raw_arguments(m)[name])
 
 
-def test_compile_traces_the_public_functions_whole(m: dict[str, Any]) -> None:
+def test_opcheck_of_sparse_digits(m: dict[str, Any]) -> None:
+    given = m["weight"], m["mask"], 2, m["exponent"]
+    torch.library.opcheck(torch.ops.ncg_fast.pack_weights.default, given, {"capacity": 91})
+    m["to_hidden"], m["to_visible"] = ops.pack_weights(*given, capacity=91)
+    for name in SCHEMAS:
+        torch.library.opcheck(getattr(torch.ops.ncg_fast, name).default, raw_arguments(m)[name])
+
+
+@pytest.mark.parametrize("capacity", [None, 91])
+def test_compile_traces_the_public_functions_whole(m: dict[str, Any], capacity: int | None) -> None:
+    given = m["weight"], m["mask"], 2, m["exponent"]
+    m["to_hidden"], m["to_visible"] = ops.pack_weights(*given, capacity=capacity)
+
     def chain(visible: torch.Tensor) -> torch.Tensor:
         model = m["to_hidden"], m["to_visible"], m["b"], m["c"]
         last, _ = ops.gibbs_steps(visible, *model, m["exponent"], N, 3, seed=1)
@@ -94,9 +106,10 @@ def test_compile_traces_the_public_functions_whole(m: dict[str, Any]) -> None:
     assert torch.equal(compiled(m["visible"]), chain(m["visible"]))
 
 
-def test_compile_traces_the_training_step(m: dict[str, Any]) -> None:
+@pytest.mark.parametrize("capacity", [None, 91])
+def test_compile_traces_the_training_step(m: dict[str, Any], capacity: int | None) -> None:
     def step(weight: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        digits = ops.pack_weights(weight, mask, 2, m["exponent"])
+        digits = ops.pack_weights(weight, mask, 2, m["exponent"], capacity=capacity)
         tensors = weight, m["strength"].clone(), mask, m["b"].clone(), m["c"].clone(), *digits
         options = {"lr": 0.1, "lr_strength": 0.5, "seed": 1, "step": 0}
         batch = {"n_rows": N, "n_steps": 2, "weight_exponent": m["exponent"]}
@@ -162,6 +175,7 @@ def message(call: Any) -> str:
 
 def test_messages(m: dict[str, Any]) -> None:
     layer = m["to_hidden"], m["c"], m["exponent"], N
+    sparse, full = (ops.pack_weights(m["weight"], None, 2, 0, capacity=n) for n in (91, 90))
     cases = {
         lambda: ops.hidden_mean(m["visible"][:, :0], *layer): (
             "hidden_mean: visible must have shape (n_units, ceil(B / 64)) = (13, 1), got (13, 0). "
@@ -180,6 +194,21 @@ def test_messages(m: dict[str, Any]) -> None:
         ),
         lambda: ops.pack_weights(m["weight"], None, 4, 0): (
             "pack_weights: n_digits must be in [2, 3], got 4. Pass a value from 2 to 3."
+        ),
+        lambda: ops.pack_weights(m["weight"], None, 2, 0, capacity=-1): (
+            "pack_weights: capacity must be at least 0, got -1. Pass 0 or more."
+        ),
+        lambda: ops.hidden_mean(m["visible"], sparse[1], *layer[1:]): (
+            "hidden_mean: to_hidden must be of (n_out, n_in) = (7, 13) units, got (13, 7). "
+            "Use pack_weights."
+        ),
+        lambda: ops.hidden_mean(m["visible"], sparse[0][:-1], *layer[1:]): (
+            "hidden_mean: to_hidden must have 12 words and two a connection, got 193. "
+            "Use pack_weights."
+        ),
+        lambda: ops.hidden_mean(m["visible"], full[0], *layer[1:]): (
+            "hidden_mean: to_hidden must hold all connections, got more than its capacity of 90. "
+            "Use pack_weights with a larger capacity."
         ),
         lambda: ops.pack_weights(m["weight"].double(), None, 2, 0): (
             "pack_weights: weight must be float32, got torch.float64. Use weight.to(torch.float32)."

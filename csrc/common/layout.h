@@ -1,4 +1,4 @@
-// Where things lie in memory; ncg_fast/reference.py states the same.
+// Where things lie in memory; ncg_fast/formats.py states the same.
 //
 // packed states: uint64 [n_units][n_words]; bit c of word w is chain 64 w + c, bits past the last
 // chain are 0.
@@ -6,6 +6,11 @@
 // levels: int32 [n_chains][n_units]; k stands for the probability k / 65535.
 //
 // digits: int8 [panels][n_digits][blocks][32 outputs][64 inputs]; lowest digit first, padding 0.
+//
+// sparse digits: int32, one axis: n_digits, n_out, n_in, n_connections; offsets [n_out + 1];
+// connections [capacity][2]: input and q, all digits in one. Output i has those from offsets[i] to
+// before offsets[i + 1], inputs ascending; what is not used is 0. Of more connections than the
+// capacity nothing is held: n_connections is -1 and all behind it 0.
 #pragma once
 #include <cstdint>
 
@@ -26,6 +31,15 @@ struct DigitLayout {
   constexpr int64_t tile(int64_t panel, int digit, int64_t block) const {
     return ((panel * n_digits + digit) * blocks() + block) * (kPanel * kBlock);
   }
+};
+
+constexpr int kSparseDigits = 0, kSparseOut = 1, kSparseIn = 2, kSparseCount = 3;
+constexpr int kSparseHeader = 4;  // words
+
+struct SparseLayout {
+  int64_t n_out;
+  constexpr int64_t connections() const { return kSparseHeader + n_out + 1; }
+  constexpr int64_t words(int64_t capacity) const { return connections() + 2 * capacity; }
 };
 
 }  // namespace ncg

@@ -2,14 +2,14 @@
 // pack_weights.
 #pragma once
 #include "common/layout.h"
-#include "cpu/preactivation.h"
+#include "cpu/sparse_digits.h"
 #include "cpu/strips.h"
 
 namespace ncg {
 namespace {
 
 // Collects the integers q of hidden units 64 hb .. and a strip of visible blocks, four hidden rows
-// at a time.
+// at a time. Where layouts are null, nothing is written.
 class DigitStrip {
  public:
   DigitStrip(int64_t n_hidden, int64_t n_visible, int n_digits, int8_t* to_hidden,
@@ -27,6 +27,7 @@ class DigitStrip {
   // q of rows 64 hb + 4 quad .. + 3, lanes u .. of visible block vb: stores the rows' bytes, keeps
   // the columns' for finish().
   void put(int quad, int64_t vb, int u, const I q[4]) {
+    if (to_hidden_ == nullptr) return;
     const I bias = splat(digit_bias(hidden_.n_digits)), low_byte = splat(255);
     I bytes[4];
     for (int r = 0; r < 4; ++r) bytes[r] = bit_xor(add(q[r], bias), bias);
@@ -45,6 +46,7 @@ class DigitStrip {
 
   // After all 16 quads of the blocks before `last`: the transposed layout.
   void finish(int64_t last) {
+    if (to_visible_ == nullptr) return;
     for (int64_t vb = first_; vb < last; ++vb)
       for (int d = 0; d < hidden_.n_digits; ++d)
         for (int u = 0; u < kBlock; u += 4) {
@@ -77,7 +79,19 @@ inline I quantise(F w, F inverse_step, F limit) {
   return to_int(max(min(q, limit), sub(splat(0.f), limit)));
 }
 
+inline void pack_sparse(const PackWeights& p, int n_threads) {
+  scratch_reset();
+  const int n_workers = threads_for(p.n_hidden * p.n_visible, n_threads);
+  const SparsePair pair{p.weight,           p.mask,
+                        p.n_hidden,         p.n_visible,
+                        p.n_digits,         p.exponent,
+                        p.sparse_to_hidden, p.sparse_to_visible,
+                        p.capacity,         make_columns(p.n_visible, n_workers)};
+  run_team(n_workers, [&](const Worker& me) { make_sparse(me, pair); });
+}
+
 void pack_weights(const PackWeights& p, int n_threads) {
+  if (p.sparse_to_hidden != nullptr) return pack_sparse(p, n_threads);
   const F inverse_step = splat(power_of_two(8 * p.n_digits - 1 - p.exponent)),
           limit = splat(digit_limit(p.n_digits));
   const Strips strips{ceil_div(p.n_visible, kBlock)};

@@ -100,6 +100,16 @@ inline int32_t update_bias(float* bias, float* velocity, const float* gradient, 
   return bad;
 }
 
+// The sparse digits that an update makes anew; null where digits are dense.
+inline SparsePair updated_sparse(const Parameters& p, int n_workers) {
+  const bool sparse = p.sparse_to_hidden != nullptr;
+  return {p.weight,           p.mask,
+          p.n_hidden,         p.n_visible,
+          p.n_digits,         p.exponent,
+          p.sparse_to_hidden, p.sparse_to_visible,
+          p.capacity,         sparse ? make_columns(p.n_visible, n_workers) : nullptr};
+}
+
 // What each worker found; total() adds it up.
 inline UpdateResult* make_tallies(int n_workers) {
   UpdateResult* tallies = scratch<UpdateResult>(n_workers);
@@ -120,7 +130,8 @@ inline UpdateResult total(const UpdateResult* tallies, int n_workers) {
 // The update by a team, after the planes were filled.
 inline void update_all(const Worker& me, const Parameters& p, const PhaseSums& sums,
                        const Rates& rates, const float* visible_gradient,
-                       const float* hidden_gradient, UpdateResult* tallies) {
+                       const float* hidden_gradient, UpdateResult* tallies,
+                       const SparsePair& sparse) {
   int32_t bad = 0;
   if (me.id == 0) {
     const int32_t visible =
@@ -152,6 +163,7 @@ inline void update_all(const Worker& me, const Parameters& p, const PhaseSums& s
     }
     digits.finish(last);
   });
+  if (sparse.to_hidden != nullptr) make_sparse(me, sparse);
   const int32_t largest = tally.max_bits();
   tallies[me.id] = {as_float(largest > bad ? largest : bad), tally.on, tally.off};
 }
@@ -165,11 +177,12 @@ UpdateResult ncg_update(const Update& op, int n_threads) {
   const int64_t n_states = sums.n_rows() + sums.n_chains();
   const int n_workers = threads_for(p.n_hidden * p.n_visible * n_states, n_threads);
   UpdateResult* tallies = make_tallies(n_workers);
+  const SparsePair sparse = updated_sparse(p, n_workers);
   run_team(n_workers, [&](const Worker& me) {
     fill_phases(me, sums, op.phases);
     bias_gradients(me, sums, op.phases.visible_data, op.phases.visible_model, visible_gradient,
                    hidden_gradient);
-    update_all(me, p, sums, op.rates, visible_gradient, hidden_gradient, tallies);
+    update_all(me, p, sums, op.rates, visible_gradient, hidden_gradient, tallies, sparse);
   });
   return total(tallies, n_workers);
 }

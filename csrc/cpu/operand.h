@@ -16,6 +16,7 @@ using ncg::as_bits;
 using ncg::as_float;
 using ncg::fma;
 using ncg::mul;
+using ncg::round_even;
 
 constexpr int kChunk = 256;     // inputs a list, whose numbers are bytes
 constexpr int kTableWords = 8;  // words of chains that share the making of tables
@@ -27,12 +28,15 @@ constexpr int kTableWords = 8;  // words of chains that share the making of tabl
 // the first n_on[chunk][lane] entries number the inputs of the chunk that are on.
 //
 // Or, there as well, the index of packed states, int32 [words][index words][64], for sum_tables.h.
+//
+// Or, for sparse digits, the packed states as they are.
 enum class Form : uint8_t { kBytes, kLists, kIndex };
 
 struct Operand {
   uint8_t* bytes;
   uint16_t* n_on;
-  Form* form;  // written by expand
+  Form* form;               // of the first three: written by expand
+  const uint64_t** packed;  // for sparse digits, else null: where expand writes the states' address
   int64_t n_out, n_in, n_chains, n_lanes, n_quads;
   int n_digits, n_planes;
 
@@ -69,9 +73,12 @@ inline Operand make_operand(const Layer& layer, int64_t n_chains, bool levels) {
   in.n_lanes = ceil_div(n_chains, kLaneGroup) * kLaneGroup;
   in.n_quads = ceil_div(layer.n_in, kBlock) * (kBlock / 4);
   in.n_planes = levels ? 2 : 1;
-  in.bytes = scratch<uint8_t>(4 * in.n_quads * in.n_lanes * in.n_planes);
-  in.n_on = levels ? nullptr : scratch<uint16_t>(in.chunks() * in.n_lanes);
   in.form = scratch<Form>(1);
+  *in.form = Form::kBytes;
+  in.packed = layer.sparse == nullptr ? nullptr : scratch<const uint64_t*>(1);
+  const bool as_they_are = layer.sparse != nullptr && !levels;
+  in.bytes = as_they_are ? nullptr : scratch<uint8_t>(4 * in.n_quads * in.n_lanes * in.n_planes);
+  in.n_on = as_they_are || levels ? nullptr : scratch<uint16_t>(in.chunks() * in.n_lanes);
   return in;
 }
 
@@ -182,6 +189,10 @@ inline void index_packed(const Worker& me, const uint64_t* packed, int64_t n_uni
 
 inline void expand_packed(const Worker& me, const uint64_t* packed, int64_t n_units,
                           const Operand& in) {
+  if (in.packed != nullptr) {
+    if (me.id == 0) *in.packed = packed;
+    return me.meet();
+  }
   const Form form = best_form(packed, n_units, in);
   if (me.id == 0) *in.form = form;  // read by all after the barrier
   if (form == Form::kLists)

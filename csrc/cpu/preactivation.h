@@ -3,6 +3,7 @@
 #pragma once
 #include "cpu/gather_product.h"
 #include "cpu/lookup_product.h"
+#include "cpu/sparse_product.h"
 
 namespace ncg {
 namespace {
@@ -48,6 +49,18 @@ inline void packed_tile(const Layer& layer, const Operand& in, int64_t panel, in
           [&](int p, int at) { return to_float(load(sums[p] + at)); });
 }
 
+inline F to_floats(const int64_t* sums) {
+  alignas(64) float floats[kLanes];
+  for (int i = 0; i < kLanes; ++i) floats[i] = static_cast<float>(sums[i]);
+  return load(floats);
+}
+
+// Of a level times the lowest digit.
+inline float level_step(const Layer& layer) {
+  const float step = power_of_two(layer.exponent + 1 - 8 * layer.n_digits);
+  return static_cast<float>(static_cast<double>(step) / kLevels);
+}
+
 // Levels: two byte planes; the sum of place p is that of all digit d and plane p - d, in 64 bits.
 inline void level_tile(const Layer& layer, const Operand& in, int64_t panel, int64_t word,
                        Tile& tile) {
@@ -67,13 +80,27 @@ inline void level_tile(const Layer& layer, const Operand& in, int64_t panel, int
           for (int l = 0; l < tile.width; ++l)
             places[d + plane][r * kWord + l] += sums[r * kWord + l];
       }
-  const double step =
-      static_cast<double>(power_of_two(layer.exponent + 1 - 8 * layer.n_digits)) / kLevels;
-  combine(layer, tile, layer.n_digits + 1, static_cast<float>(step), [&](int p, int at) {
-    alignas(64) float floats[kLanes];
-    for (int i = 0; i < kLanes; ++i) floats[i] = static_cast<float>(places[p][at + i]);
-    return load(floats);
-  });
+  combine(layer, tile, layer.n_digits + 1, level_step(layer),
+          [&](int p, int at) { return to_floats(places[p] + at); });
+}
+
+inline void sparse_tile(const Layer& layer, const Operand& in, int64_t word, Tile& tile) {
+  for (int r = 0; r < tile.n_units; ++r)
+    sparse_row(layer, in, word, tile.unit + r, tile.x + r * kWord);
+}
+
+inline void sparse_level_tile(const Layer& layer, const Operand& in, int64_t word, Tile& tile) {
+  const F step = splat(level_step(layer));
+  for (int r = 0; r < tile.n_units; ++r) {
+    const Connections row = connections_of(layer, tile.unit + r);
+    for (int l = 0; l < tile.width; l += kLanes) {
+      int64_t places[4][kLanes] = {};
+      sparse_level_places(layer, in, word, l, row, places);
+      F x = to_floats(places[layer.n_digits]);
+      for (int p = layer.n_digits - 1; p >= 0; --p) x = fma(x, splat(256.f), to_floats(places[p]));
+      store(tile.x + r * kWord + l, fma(x, step, splat(layer.bias[tile.unit + r])));
+    }
+  }
 }
 
 // From products [lane][32 outputs] of gather_product.
@@ -162,10 +189,11 @@ inline void for_each_tile(const Worker& me, const Layer& layer, const Operand& i
   me.share(panels * words, [&](int64_t task) {
     const int64_t panel = task / words, word = task % words;
     Tile tile = make_tile(layer, in, panel, word);
+    const bool sparse = layer.sparse != nullptr;
     if (in.n_planes == 1)
-      packed_tile(layer, in, panel, word, tile);
+      sparse ? sparse_tile(layer, in, word, tile) : packed_tile(layer, in, panel, word, tile);
     else
-      level_tile(layer, in, panel, word, tile);
+      sparse ? sparse_level_tile(layer, in, word, tile) : level_tile(layer, in, panel, word, tile);
     use(tile);
   });
 }

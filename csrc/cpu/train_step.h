@@ -11,10 +11,10 @@ UpdateResult train_step(const TrainStep& op, int n_threads) {
   const Parameters& p = op.parameters;
   const int64_t n_rows = op.visible_data.n_chains, n_chains = op.n_chains,
                 words = ceil_div(n_chains, kWord);
-  const Layer to_hidden{p.to_hidden, p.hidden_bias, p.n_hidden,
-                        p.n_visible, p.n_digits,    p.exponent};
-  const Layer to_visible{p.to_visible, p.visible_bias, p.n_visible,
-                         p.n_hidden,   p.n_digits,     p.exponent};
+  const Layer to_hidden{p.to_hidden, p.hidden_bias, p.n_hidden,         p.n_visible,
+                        p.n_digits,  p.exponent,    p.sparse_to_hidden, p.capacity};
+  const Layer to_visible{p.to_visible, p.visible_bias, p.n_visible,         p.n_hidden,
+                         p.n_digits,   p.exponent,     p.sparse_to_visible, p.capacity};
   const bool persistent = op.chains != nullptr;
 
   const Operand data_in = make_operand(to_hidden, n_rows, op.visible_data.levels);
@@ -31,6 +31,7 @@ UpdateResult train_step(const TrainStep& op, int n_threads) {
   const int n_workers =
       threads_for(p.n_hidden * p.n_visible * (n_rows + n_chains * op.n_steps), n_threads);
   UpdateResult* tallies = make_tallies(n_workers);
+  const SparsePair sparse = updated_sparse(p, n_workers);
   run_team(n_workers, [&](const Worker& me) {
     Draw draw{op.seed, 0, op.step, kHiddenStream, nullptr};
     expand(me, op.visible_data, data_in);
@@ -55,7 +56,7 @@ UpdateResult train_step(const TrainStep& op, int n_threads) {
                   [&](const Tile& tile) { store_levels(tile, sums.model.hidden); });
     fill_visible(me, sums, op.visible_data, model);
     bias_gradients(me, sums, op.visible_data, model, visible_gradient, hidden_gradient);
-    update_all(me, p, sums, op.rates, visible_gradient, hidden_gradient, tallies);
+    update_all(me, p, sums, op.rates, visible_gradient, hidden_gradient, tallies, sparse);
   });
   return total(tallies, n_workers);
 }

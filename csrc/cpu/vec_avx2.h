@@ -70,6 +70,18 @@ inline I spread(uint32_t lane_bits, int32_t value) {
   const I given = _mm256_and_si256(_mm256_set1_epi32(static_cast<int32_t>(lane_bits)), lane);
   return _mm256_and_si256(_mm256_cmpeq_epi32(given, lane), _mm256_set1_epi32(value));
 }
+constexpr int kWhereVectors = 4;
+template <int kVectors>
+inline void add_where(uint64_t lane_bits, I value, I* sum) {
+  const I given = _mm256_set1_epi32(static_cast<int32_t>(lane_bits));
+  const I first = _mm256_set_epi32(128, 64, 32, 16, 8, 4, 2, 1);
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) {
+    const I lane = _mm256_slli_epi32(first, kLanes * v);
+    const I on = _mm256_cmpeq_epi32(_mm256_and_si256(given, lane), lane);
+    sum[v] = add(sum[v], _mm256_and_si256(on, value));
+  }
+}
 inline M load_mask(const uint8_t* p, int n) {
   uint64_t bytes = 0;
   if (n == kLanes)

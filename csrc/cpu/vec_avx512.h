@@ -65,6 +65,13 @@ inline void store_mask(uint8_t* p, M m, int n) {
 inline I spread(uint32_t lane_bits, int32_t value) {
   return _mm512_maskz_set1_epi32(M(lane_bits), value);
 }
+constexpr int kWhereVectors = 4;
+template <int kVectors>
+inline void add_where(uint64_t lane_bits, I value, I* sum) {
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v)
+    sum[v] = _mm512_mask_add_epi32(sum[v], M(lane_bits >> kLanes * v), sum[v], value);
+}
 inline void store_low_bytes(int8_t* p, I a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a));
 }

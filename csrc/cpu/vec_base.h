@@ -88,6 +88,15 @@ inline I spread(uint32_t lane_bits, int32_t value) {  // value where the lane's 
   const I lane = {1, 2, 4, 8};
   return ((splat(b) & lane) == lane) & splat(value);
 }
+// sum[v] lane i += value where bit kLanes v + i is set.
+constexpr int kWhereVectors = 4;
+template <int kVectors>
+inline void add_where(uint64_t lane_bits, I value, I* sum) {
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v)
+    sum[v] =
+        add(sum[v], bit_and(spread(static_cast<uint32_t>(lane_bits >> kLanes * v), -1), value));
+}
 inline M load_mask(const uint8_t* p, int n) {  // bytes 0/1 of the first n lanes
   M m = {};
   for (int i = 0; i < n; ++i) m[i] = p[i] ? -1 : 0;

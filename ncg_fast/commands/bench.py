@@ -24,6 +24,7 @@ def run(args: argparse.Namespace) -> int:
         "training step": {"ncg_fast": case.train_step, "eager": eager.train_step},
     }
     found = {"ncg_fast": __version__, **benchmark.machine(), **_SIZES, "density": 0.5}
+    found["digits"] = case.path()
     results = {name: _measure(variants) for name, variants in jobs.items()}
     if args.json:
         print(json.dumps({**found, "jobs": results}, indent=2))
@@ -31,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     machine = f"{found['processor']}, {found['instruction_set']}, torch {found['torch']}"
     print(f"{machine}, threads: {found['threads']}")
     print(f"{n_visible} x {n_hidden} units, {n_rows} rows, half of the connections on")
-    print("median [quartiles]\n")
+    print(f"{found['digits']} digits; median [quartiles]\n")
     print(f"{'':<15}{'ncg_fast, ms':<26}{'eager torch, ms':<26}faster by")
     for name, result in results.items():
         cells = result["ms"]["ncg_fast"], result["ms"]["eager"], result["speedup"]
