@@ -1,5 +1,6 @@
 // ncg_fast._cpu: the ops on tensors of torch, arguments as in ncg_fast/reference.py, then the
-// results to fill (allocated by ncg_fast/cpu.py) and the number of threads. The GIL is released.
+// results to fill (allocated by ncg_fast/launcher.py) and the number of threads. The GIL is
+// released.
 #include <pybind11/pybind11.h>
 
 #include <string>
@@ -17,19 +18,15 @@ namespace {
 
 const OpTable& table() { return *chosen().table; }
 
-void pack_states(const Tensor& from, const Tensor& to) {
+// One thread packs and unpacks.
+void pack_states(const Tensor& from, const Tensor& to, int64_t /*n_threads*/) {
   const Call call{"pack_states"};
-  const int64_t n_chains = call.size("states", from, 0, 2, kMaxChains),
-                n_units = call.size("states", from, 1, 2);
-  if (from.dtype == torch_names.uint8)
-    call.read<uint8_t>("states", from, from.count);
-  else
-    call.read<bool>("states", from, from.count);  // bytes, too
-  table().pack_states(static_cast<const uint8_t*>(from.data), n_chains, n_units,
-                      packed_out(call, {"result", to}, n_units, n_chains));
+  const StatesToPack s = states_to_pack(call, from);
+  table().pack_states(s.states, s.n_chains, s.n_units,
+                      packed_out(call, {"result", to}, s.n_units, s.n_chains));
 }
 
-void unpack_states(const Tensor& from, int64_t n, const Tensor& to) {
+void unpack_states(const Tensor& from, int64_t n, const Tensor& to, int64_t /*n_threads*/) {
   const Call call{"unpack_states"};
   const int64_t n_units = call.size("packed", from, 0, 2), n_chains = chains(call, n);
   const uint64_t* in = packed(call, {"packed", from}, n_units, n_chains);
@@ -40,15 +37,8 @@ void unpack_states(const Tensor& from, int64_t n, const Tensor& to) {
 void pack_weights(const Tensor& weight, const Tensor& mask, int64_t n_digits, int64_t e,
                   const Tensor& to_hidden, const Tensor& to_visible, int64_t n_threads) {
   const Call call{"pack_weights"};
-  const int64_t n_hidden = call.size("weight", weight, 0, 2),
-                n_visible = call.size("weight", weight, 1, 2);
-  const int n = static_cast<int>(call.integer("n_digits", n_digits, 2, 3));
-  table().pack_weights(
-      {call.read<float>("weight", weight, weight.count), given_mask(call, mask, weight.count),
-       n_hidden, n_visible, n, exponent(call, e),
-       call.write<int8_t>("result", to_hidden, digits_count(n_hidden, n_visible, n)),
-       call.write<int8_t>("result", to_visible, digits_count(n_visible, n_hidden, n))},
-      threads(call, n_threads));
+  table().pack_weights(weights_to_pack(call, weight, mask, n_digits, e, to_hidden, to_visible),
+                       threads(call, n_threads));
 }
 
 // The two directions of a half step differ in names and stream.
@@ -246,7 +236,7 @@ void use_instruction_set(const std::string& name) {
 }
 
 void define(py::module_& m) {
-  torch_names.load();
+  torch_names.load("is_cpu");
   m.doc() = "CPU kernels of ncg_fast on tensors of torch, see csrc/ops.h.";
   m.def("instruction_set", [] { return std::string(chosen().name); });
   m.def("instruction_sets", &names, py::arg("supported") = true);

@@ -30,6 +30,20 @@ inline int threads(const Call& call, int64_t n) {
   return static_cast<int>(call.integer("n_threads", n, 1, kMaxInt));
 }
 
+struct StatesToPack {
+  const uint8_t* states;
+  int64_t n_chains, n_units;
+};
+inline StatesToPack states_to_pack(const Call& call, const Tensor& from) {
+  const int64_t n_chains = call.size("states", from, 0, 2, kMaxChains),
+                n_units = call.size("states", from, 1, 2);
+  if (from.dtype == torch_names.uint8)
+    call.read<uint8_t>("states", from, from.count);
+  else
+    call.read<bool>("states", from, from.count);  // bytes, too
+  return {static_cast<const uint8_t*>(from.data), n_chains, n_units};
+}
+
 inline const uint8_t* given_mask(const Call& call, const Tensor& mask, int64_t count) {
   return reinterpret_cast<const uint8_t*>(call.read_given<bool>("mask", mask, count));
 }
@@ -62,6 +76,21 @@ inline int64_t digits_count(int64_t n_out, int64_t n_in, int n_digits) {
 inline int n_digits(const Call& call, Named digits) {
   const int64_t n = call.size(digits.name, digits.tensor, 1, 5);
   return static_cast<int>(call.integer("n_digits", n, 2, 3));
+}
+inline PackWeights weights_to_pack(const Call& call, const Tensor& weight, const Tensor& mask,
+                                   int64_t n_digits, int64_t e, const Tensor& to_hidden,
+                                   const Tensor& to_visible) {
+  const int64_t n_hidden = call.size("weight", weight, 0, 2),
+                n_visible = call.size("weight", weight, 1, 2);
+  const int n = static_cast<int>(call.integer("n_digits", n_digits, 2, 3));
+  return {call.read<float>("weight", weight, weight.count),
+          given_mask(call, mask, weight.count),
+          n_hidden,
+          n_visible,
+          n,
+          exponent(call, e),
+          call.write<int8_t>("result", to_hidden, digits_count(n_hidden, n_visible, n)),
+          call.write<int8_t>("result", to_visible, digits_count(n_visible, n_hidden, n))};
 }
 inline Layer layer(const Call& call, Named digits, Named bias, int64_t n_in, int64_t e) {
   const int64_t n_out = call.units(bias.name, bias.tensor);

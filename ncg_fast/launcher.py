@@ -1,0 +1,165 @@
+"""Ops of a compiled module on tensors of torch: allocates what a kernel fills, then calls it.
+
+The functions are those of ``reference.py``, which says what each computes. A compiled module takes
+the same arguments, then the results, then scratch memory, then one of its own (threads, or a
+stream); it refuses with ValueError whatever would let a kernel leave its memory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ncg_fast.numerics import BLOCK, PANEL, WORD
+
+_VISIBLE_DATA = 9  # of the arguments of train_steps_ after weight
+
+
+def _axis(tensor: Tensor, axis: int) -> int:
+    """Its length; 0 where the tensor lacks it, which the module then refuses."""
+    return tensor.shape[axis] if axis < tensor.dim() else 0
+
+
+def _packed(like: Tensor, n_units: int, n_chains: int) -> Tensor:
+    return like.new_empty(n_units, -(-n_chains // WORD), dtype=torch.int64)
+
+
+class Launcher:
+    """The ops of one compiled module."""
+
+    def __init__(self, run: Callable[..., None]):
+        self._run = run  # the op's name, then all arguments but the last
+
+    def pack_states(self, states: Tensor) -> Tensor:
+        packed = _packed(states, _axis(states, 1), _axis(states, 0))
+        self._run("pack_states", states, packed)
+        return packed
+
+    def unpack_states(self, packed: Tensor, n_chains: int) -> Tensor:
+        states = packed.new_empty(n_chains, _axis(packed, 0), dtype=torch.uint8)
+        self._run("unpack_states", packed, n_chains, states)
+        return states
+
+    def pack_weights(
+        self, weight: Tensor, mask: Tensor | None, n_digits: int, weight_exponent: int
+    ) -> tuple[Tensor, Tensor]:
+        n_hidden, n_visible = _axis(weight, 0), _axis(weight, 1)
+
+        def layout(n_out: int, n_in: int) -> Tensor:
+            shape = -(-n_out // PANEL), n_digits, -(-n_in // BLOCK), PANEL, BLOCK
+            return weight.new_empty(shape, dtype=torch.int8)
+
+        digits = layout(n_hidden, n_visible), layout(n_visible, n_hidden)
+        self._run("pack_weights", weight, mask, n_digits, weight_exponent, *digits)
+        return digits
+
+    def hidden_mean(self, *arguments: Any) -> Tensor:
+        return self._mean("hidden_mean", *arguments)
+
+    def visible_mean(self, *arguments: Any) -> Tensor:
+        return self._mean("visible_mean", *arguments)
+
+    def _mean(
+        self, op: str, states: Tensor, digits: Tensor, bias: Tensor, exponent: int, n_chains: int
+    ) -> Tensor:
+        result = bias.new_empty(n_chains, bias.numel(), dtype=torch.float32)
+        self._run(op, states, digits, bias, exponent, n_chains, result)
+        return result
+
+    def sample_hidden(self, *arguments: Any) -> Tensor:
+        return self._sample("sample_hidden", *arguments)
+
+    def sample_visible(self, *arguments: Any) -> Tensor:
+        return self._sample("sample_visible", *arguments)
+
+    def _sample(
+        self,
+        op: str,
+        states: Tensor,
+        digits: Tensor,
+        bias: Tensor,
+        exponent: int,
+        n_chains: int,
+        *draw: Any,
+    ) -> Tensor:
+        result = _packed(bias, bias.numel(), n_chains)
+        self._run(op, states, digits, bias, exponent, n_chains, *draw, result)
+        return result
+
+    def gibbs_steps(
+        self,
+        visible: Tensor,
+        to_hidden: Tensor,
+        to_visible: Tensor,
+        visible_bias: Tensor,
+        hidden_bias: Tensor,
+        weight_exponent: int,
+        n_chains: int,
+        *steps_and_draw: Any,
+    ) -> tuple[Tensor, Tensor]:
+        last, hidden = (_packed(b, b.numel(), n_chains) for b in (visible_bias, hidden_bias))
+        model = to_hidden, to_visible, visible_bias, hidden_bias, weight_exponent
+        self._run("gibbs_steps", visible, *model, n_chains, *steps_and_draw, last, hidden)
+        return last, hidden
+
+    def connection_gradient(
+        self,
+        hidden_data: Tensor,
+        visible_data: Tensor,
+        hidden_model: Tensor,
+        visible_model: Tensor,
+        weight: Tensor | None,
+        mask: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        pair = n_hidden, n_visible = _axis(hidden_data, 1), _axis(visible_model, 0)
+        wanted: list[tuple[int, ...]] = [
+            (0,) if given is None else pair for given in (mask, weight)
+        ]
+        difference, by_weight, by_strength, by_visible, by_hidden = results = tuple(
+            hidden_data.new_empty(shape, dtype=torch.float32)
+            for shape in (pair, *wanted, (n_visible,), (n_hidden,))
+        )
+        phases = hidden_data, visible_data, hidden_model, visible_model
+        self._run("connection_gradient", *phases, weight, mask, *results)
+        return difference, by_weight, by_strength, by_visible, by_hidden
+
+    def ncg_update_(self, weight: Tensor, *others: Any) -> Tensor:
+        found = weight.new_empty(3, dtype=torch.float64)
+        self._run("ncg_update_", weight, *others, found)
+        return found
+
+    def train_step_(self, weight: Tensor, *others: Any) -> Tensor:
+        found = weight.new_empty(4, dtype=torch.float64)
+        self._run("train_step_", weight, *others, 0.0, math.inf, 1, found)
+        return found[:3]
+
+    def train_steps_(self, weight: Tensor, *others: Any) -> Tensor:
+        found = weight.new_empty(4, dtype=torch.float64)
+        n_batches = _axis(others[_VISIBLE_DATA], 0)
+        self._run("train_steps_", weight, *others, n_batches, found)
+        return found
+
+    def free_energy(
+        self,
+        visible: Tensor,
+        to_hidden: Tensor,
+        visible_bias: Tensor,
+        hidden_bias: Tensor,
+        weight_exponent: int,
+        n_chains: int,
+    ) -> Tensor:
+        energy = visible_bias.new_empty(n_chains, dtype=torch.float64)
+        model = to_hidden, visible_bias, hidden_bias, weight_exponent
+        self._run("free_energy", visible, *model, n_chains, energy)
+        return energy
+
+    def anneal(self, visible: Tensor, *ladder: Any) -> tuple[Tensor, Tensor]:
+        n_chains = ladder[7]
+        visible = visible.clone(memory_format=torch.contiguous_format)
+        log_weights = visible.new_empty(n_chains, dtype=torch.float64)
+        self._run("anneal", visible, *ladder, log_weights)
+        return visible, log_weights
