@@ -1,7 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt
-CSRC := $(shell find csrc -type f)
+CSRC := $(shell find csrc -type f -not -name '*.pyc')
+CXX_SOURCES := $(filter-out %.py,$(CSRC)) $(shell find tests -name '*.h' -o -name '*.cpp') benchmarks/limits.cpp
 
 .PHONY: help setup demo test bench sanitize lint format clean
 .DELETE_ON_ERROR:
@@ -28,12 +29,12 @@ lint: .venv/lint-installed  ## check style, types and format, changing nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $(CSRC) benchmarks/limits.cpp
+	$(BIN)/clang-format --dry-run --Werror $(CXX_SOURCES)
 
 format: .venv/lint-installed  ## rewrite the sources in the project's format
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $(CSRC) benchmarks/limits.cpp
+	$(BIN)/clang-format -i $(CXX_SOURCES)
 
 clean:  ## remove what building and testing made; keeps .venv's packages and runs/
 	rm -rf build dist *.egg-info ncg_fast/_*.so .venv/installed .venv/lint-installed

@@ -1,0 +1,70 @@
+// ncg_fast._cuda: the ops on tensors of torch, arguments as in ncg_fast/reference.py, then the
+// results to fill and the scratch memory (allocated by ncg_fast/launcher.py) and the stream, of the
+// device that is current. The GIL is released.
+#include <pybind11/pybind11.h>
+
+#include <string>
+
+#include <cuda/launch.h>  // a search path chooses: see tests/cuda_on_host
+#include "cuda/sampling.h"
+#include "op_arguments.h"
+
+namespace py = pybind11;
+
+namespace ncg {
+namespace {
+
+cudaStream_t on(int64_t stream) { return reinterpret_cast<cudaStream_t>(stream); }
+
+// Why no tensor can be on a GPU here; empty where one can.
+std::string missing() {
+  int n_devices = 0;
+  const cudaError_t status = cudaGetDeviceCount(&n_devices);
+  return status == cudaSuccess ? "" : cudaGetErrorString(status);
+}
+
+// The checks of one call, on a machine that has a GPU.
+Call begin(const char* op) {
+  static const std::string reason = missing();
+  if (!reason.empty())
+    throw std::runtime_error(std::string(op) + ": needs a GPU, got \"" + reason +
+                             "\". Use tensors on the CPU.");
+  return {op};
+}
+
+void pack_states(const Tensor& from, const Tensor& to, int64_t stream) {
+  const Call call = begin("pack_states");
+  const StatesToPack s = states_to_pack(call, from);
+  cuda::pack_states(s.states, s.n_chains, s.n_units,
+                    packed_out(call, {"result", to}, s.n_units, s.n_chains), on(stream));
+}
+
+void unpack_states(const Tensor& from, int64_t n, const Tensor& to, int64_t stream) {
+  const Call call = begin("unpack_states");
+  const int64_t n_units = call.size("packed", from, 0, 2), n_chains = chains(call, n);
+  const uint64_t* in = packed(call, {"packed", from}, n_units, n_chains);
+  cuda::unpack_states(in, n_chains, n_units,
+                      call.write<uint8_t>("result", to, product({n_chains, n_units})), on(stream));
+}
+
+void pack_weights(const Tensor& weight, const Tensor& mask, int64_t n_digits, int64_t e,
+                  const Tensor& to_hidden, const Tensor& to_visible, int64_t stream) {
+  const Call call = begin("pack_weights");
+  cuda::pack_weights(weights_to_pack(call, weight, mask, n_digits, e, to_hidden, to_visible),
+                     on(stream));
+}
+
+}  // namespace
+}  // namespace ncg
+
+PYBIND11_MODULE(_cuda, m) {
+  using namespace ncg;
+  torch_names.load(cuda::kMemory);
+  m.doc() = "CUDA kernels of ncg_fast on tensors of torch, see csrc/ops.h.";
+  m.def("missing", &missing);
+
+  const auto release = py::call_guard<py::gil_scoped_release>();
+  m.def("pack_states", &pack_states, release);
+  m.def("unpack_states", &unpack_states, release);
+  m.def("pack_weights", &pack_weights, release);
+}

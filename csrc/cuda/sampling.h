@@ -1,0 +1,16 @@
+// Launchers of the ops of ../ops.h that pack and sample: pointers are memory of the stream's
+// device. They return before the work is done and allocate nothing.
+#pragma once
+#include <cuda_runtime.h>
+
+#include "ops.h"
+
+namespace ncg::cuda {
+
+void pack_states(const uint8_t* states, int64_t n_chains, int64_t n_units, uint64_t* packed,
+                 cudaStream_t stream);
+void unpack_states(const uint64_t* packed, int64_t n_chains, int64_t n_units, uint8_t* states,
+                   cudaStream_t stream);
+void pack_weights(const PackWeights& op, cudaStream_t stream);
+
+}  // namespace ncg::cuda
