@@ -108,17 +108,9 @@ void connection_gradient(const Tensor& hidden_data, const Tensor& visible_data,
                          const Tensor& by_weight, const Tensor& by_strength,
                          const Tensor& by_visible, const Tensor& by_hidden, int64_t n_threads) {
   const Call call{"connection_gradient"};
-  const int64_t n_hidden = call.size("hidden_data", hidden_data, 1, 2),
-                n_visible = call.size("visible_model", visible_model, 0, 2),
-                pairs = product({n_hidden, n_visible});
   table().connection_gradient(
-      {phases(call, hidden_data, visible_data, hidden_model, visible_model, n_hidden, n_visible),
-       n_hidden, n_visible, call.read_given<float>("weight", weight, pairs),
-       given_mask(call, mask, pairs), call.write<float>("result", difference, pairs),
-       call.write<float>("result", by_weight, mask ? pairs : 0),
-       call.write<float>("result", by_strength, weight ? pairs : 0),
-       call.write<float>("result", by_visible, n_visible),
-       call.write<float>("result", by_hidden, n_hidden)},
+      gradient(call, hidden_data, visible_data, hidden_model, visible_model, weight, mask,
+               {difference, by_weight, by_strength, by_visible, by_hidden}),
       threads(call, n_threads));
 }
 
@@ -142,46 +134,36 @@ void ncg_update(const Tensor& weight, const Tensor& strength, const Tensor& mask
          found);
 }
 
-constexpr char kTrainStep[] = "train_step_", kTrainSteps[] = "train_steps_";
-
-// n_batches of n_rows each, one step after the other, until max |W| leaves [least, most].
 template <const char* kOp>
-void train_steps(const Tensor& weight, const Tensor& strength, const Tensor& mask, const Tensor& b,
-                 const Tensor& c, const Tensor& to_hidden, const Tensor& to_visible,
-                 const Tensor& weight_velocity, const Tensor& visible_velocity,
-                 const Tensor& hidden_velocity, const Tensor& visible_data, const Tensor& kept,
-                 int64_t n_rows, int64_t n, int64_t n_steps, int64_t e, int64_t n_labels, float lr,
-                 float lr_strength, float momentum, float weight_decay, int64_t seed, int64_t step,
-                 double least, double most, int64_t n_batches, const Tensor& out,
-                 int64_t n_threads) {
+void run_train_steps(const Tensor& weight, const Tensor& strength, const Tensor& mask,
+                     const Tensor& b, const Tensor& c, const Tensor& to_hidden,
+                     const Tensor& to_visible, const Tensor& weight_velocity,
+                     const Tensor& visible_velocity, const Tensor& hidden_velocity,
+                     const Tensor& visible_data, const Tensor& kept, int64_t n_rows, int64_t n,
+                     int64_t n_steps, int64_t e, int64_t n_labels, float lr, float lr_strength,
+                     float momentum, float weight_decay, int64_t seed, int64_t step, double least,
+                     double most, int64_t n_batches, const Tensor& out, int64_t n_threads) {
   const Call call{kOp};
   const Parameters p = parameters(call,
                                   {weight, strength, mask, b, c, to_hidden, to_visible,
                                    weight_velocity, visible_velocity, hidden_velocity},
                                   e, n_labels);
-  const int64_t rows = call.integer("n_rows", n_rows, 1, kMaxChains);
-  // CD starts at the rows: as many chains.
-  const int64_t n_chains = call.integer("n_chains", n, kept ? 1 : rows, kept ? kMaxChains : rows);
-  call.integer("n_batches", n_batches, 1, kMaxInt);
-  States data = first_batch(call, {"visible_data", visible_data}, p.n_visible, rows, n_batches);
-  uint64_t* start = kept ? packed_out(call, {"chains", kept}, p.n_visible, n_chains) : nullptr;
-  const int64_t sweeps = steps(call, n_steps);
-  const Draw first = draw(call, seed, 0, step);
+  const TrainSteps op =
+      train_steps(call, p, visible_data, kept, n_rows, n, n_steps,
+                  {lr, lr_strength, momentum, weight_decay}, seed, step, {least, most}, n_batches);
   const int n_workers = threads(call, n_threads);
   double* found = result(call, out, 4);
 
-  const int64_t bytes = visible_data.count / n_batches * (data.levels ? 4 : 8);
+  TrainStep batch = op.first;
   UpdateResult sum{};
   int64_t done = 0;
-  while (done < n_batches) {
-    const Rates rates{lr, lr_strength, momentum, weight_decay};
-    const int64_t sweep = first.step + done * sweeps;
-    const UpdateResult one =
-        table().train_step({p, data, start, n_chains, sweeps, rates, first.seed, sweep}, n_workers);
+  while (done < op.n_batches) {
+    const UpdateResult one = table().train_step(batch, n_workers);
     ++done;
-    data.data = static_cast<const char*>(data.data) + bytes;
+    batch.visible_data.data = static_cast<const char*>(batch.visible_data.data) + op.batch_stride;
+    batch.step += batch.n_steps;
     sum = {one.max_abs, sum.switched_on + one.switched_on, sum.switched_off + one.switched_off};
-    if (!(one.max_abs >= least && one.max_abs <= most)) break;
+    if (!(one.max_abs >= op.least && one.max_abs <= op.most)) break;
   }
   report(sum, found);
   found[3] = static_cast<double>(done);
@@ -254,8 +236,8 @@ void define(py::module_& m) {
   m.def("gibbs_steps", &gibbs_steps, release);
   m.def("connection_gradient", &connection_gradient, release);
   m.def("ncg_update_", &ncg_update, release);
-  m.def("train_step_", &train_steps<kTrainStep>, release);
-  m.def("train_steps_", &train_steps<kTrainSteps>, release);
+  m.def("train_step_", &run_train_steps<kTrainStep>, release);
+  m.def("train_steps_", &run_train_steps<kTrainSteps>, release);
   m.def("free_energy", &free_energy, release);
   m.def("anneal", &anneal, release);
 }

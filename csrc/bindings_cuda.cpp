@@ -6,6 +6,7 @@
 #include <string>
 
 #include <cuda/launch.h>  // a search path chooses: see tests/cuda_on_host
+#include "bindings_cuda.h"
 #include "cuda/sampling.h"
 #include "op_arguments.h"
 
@@ -14,8 +15,6 @@ namespace py = pybind11;
 namespace ncg {
 namespace {
 
-cudaStream_t on(int64_t stream) { return reinterpret_cast<cudaStream_t>(stream); }
-
 // Why no tensor can be on a GPU here; empty where one can.
 std::string missing() {
   int n_devices = 0;
@@ -23,7 +22,8 @@ std::string missing() {
   return status == cudaSuccess ? "" : cudaGetErrorString(status);
 }
 
-// The checks of one call, on a machine that has a GPU.
+}  // namespace
+
 Call begin(const char* op) {
   static const std::string reason = missing();
   if (!reason.empty())
@@ -31,6 +31,8 @@ Call begin(const char* op) {
                              "\". Use tensors on the CPU.");
   return {op};
 }
+
+namespace {
 
 void pack_states(const Tensor& from, const Tensor& to, int64_t stream) {
   const Call call = begin("pack_states");
@@ -67,4 +69,5 @@ PYBIND11_MODULE(_cuda, m) {
   m.def("pack_states", &pack_states, release);
   m.def("unpack_states", &unpack_states, release);
   m.def("pack_weights", &pack_weights, release);
+  define_training(m);
 }

@@ -146,6 +146,55 @@ inline Parameters parameters(const Call& call, const Written& w, int64_t e, int6
           n,
           exponent(call, e)};
 }
+
+// What connection_gradient fills.
+struct Gradients {
+  const Tensor &difference, &by_weight, &by_strength, &by_visible, &by_hidden;
+};
+inline Gradient gradient(const Call& call, const Tensor& hidden_data, const Tensor& visible_data,
+                         const Tensor& hidden_model, const Tensor& visible_model,
+                         const Tensor& weight, const Tensor& mask, const Gradients& to) {
+  const int64_t n_hidden = call.size("hidden_data", hidden_data, 1, 2),
+                n_visible = call.size("visible_model", visible_model, 0, 2),
+                pairs = product({n_hidden, n_visible});
+  return {phases(call, hidden_data, visible_data, hidden_model, visible_model, n_hidden, n_visible),
+          n_hidden,
+          n_visible,
+          call.read_given<float>("weight", weight, pairs),
+          given_mask(call, mask, pairs),
+          call.write<float>("result", to.difference, pairs),
+          call.write<float>("result", to.by_weight, mask ? pairs : 0),
+          call.write<float>("result", to.by_strength, weight ? pairs : 0),
+          call.write<float>("result", to.by_visible, n_visible),
+          call.write<float>("result", to.by_hidden, n_hidden)};
+}
+
+inline constexpr char kTrainStep[] = "train_step_", kTrainSteps[] = "train_steps_";
+
+struct Range {
+  double least, most;
+};
+// n of n_rows each; kept: persistent chains, or None.
+inline TrainSteps train_steps(const Call& call, const Parameters& p, const Tensor& visible_data,
+                              const Tensor& kept, int64_t n_rows, int64_t n_chains, int64_t n_steps,
+                              const Rates& rates, int64_t seed, int64_t step, const Range& range,
+                              int64_t n) {
+  const int64_t rows = call.integer("n_rows", n_rows, 1, kMaxChains);
+  // CD starts at the rows: as many chains.
+  const int64_t chains =
+      call.integer("n_chains", n_chains, kept ? 1 : rows, kept ? kMaxChains : rows);
+  const int64_t n_batches = call.integer("n_batches", n, 1, kMaxInt);
+  const States data =
+      first_batch(call, {"visible_data", visible_data}, p.n_visible, rows, n_batches);
+  uint64_t* start = kept ? packed_out(call, {"chains", kept}, p.n_visible, chains) : nullptr;
+  const Draw first = draw(call, seed, 0, step);
+  const int64_t stride = visible_data.count / n_batches * (data.levels ? 4 : 8);
+  return {{p, data, start, chains, steps(call, n_steps), rates, first.seed, first.step},
+          n_batches,
+          stride,
+          range.least,
+          range.most};
+}
 inline double* result(const Call& call, const Tensor& out, int64_t count = 3) {
   return call.write<double>("result", out, count);
 }

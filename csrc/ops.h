@@ -111,6 +111,14 @@ struct TrainStep {
   int64_t step;
 };
 
+// n_batches steps one after the other, their data batch_stride bytes apart, until max |W| leaves
+// [least, most].
+struct TrainSteps {
+  TrainStep first;
+  int64_t n_batches, batch_stride;
+  double least, most;
+};
+
 // log p_beta(v) = (1-beta) a.v + beta b.v + sum_i softplus(beta x_i); for t = 1..n_betas-1:
 // log_weights gain log p_beta_t(v) - log p_beta_(t-1)(v), then one sweep at beta_t with step + t.
 struct Anneal {

@@ -16,12 +16,16 @@ from torch import Tensor
 
 from ncg_fast.numerics import BLOCK, PANEL, WORD
 
-_VISIBLE_DATA = 9  # of the arguments of train_steps_ after weight
+_VISIBLE_DATA = _PHASES = 9  # of the arguments of train_steps_, ncg_update_ after weight
 
 
 def _axis(tensor: Tensor, axis: int) -> int:
     """Its length; 0 where the tensor lacks it, which the module then refuses."""
     return tensor.shape[axis] if axis < tensor.dim() else 0
+
+
+def _pair(weight: Tensor) -> tuple[int, int]:
+    return _axis(weight, 0), _axis(weight, 1)
 
 
 def _packed(like: Tensor, n_units: int, n_chains: int) -> Tensor:
@@ -31,8 +35,9 @@ def _packed(like: Tensor, n_units: int, n_chains: int) -> Tensor:
 class Launcher:
     """The ops of one compiled module."""
 
-    def __init__(self, run: Callable[..., None]):
+    def __init__(self, run: Callable[..., None], scratch_bytes: Callable[..., int] | None = None):
         self._run = run  # the op's name, then all arguments but the last
+        self._scratch_bytes = scratch_bytes  # what ops that learn need; None: no scratch memory
 
     def pack_states(self, states: Tensor) -> Tensor:
         packed = _packed(states, _axis(states, 1), _axis(states, 0))
@@ -124,24 +129,42 @@ class Launcher:
             for shape in (pair, *wanted, (n_visible,), (n_hidden,))
         )
         phases = hidden_data, visible_data, hidden_model, visible_model
-        self._run("connection_gradient", *phases, weight, mask, *results)
+        counts = _axis(hidden_data, 0), _axis(hidden_model, 0)
+        scratch = self._scratch(visible_data, *pair, *counts)
+        self._run("connection_gradient", *phases, weight, mask, *results, *scratch)
         return difference, by_weight, by_strength, by_visible, by_hidden
 
     def ncg_update_(self, weight: Tensor, *others: Any) -> Tensor:
         found = weight.new_empty(3, dtype=torch.float64)
-        self._run("ncg_update_", weight, *others, found)
+        hidden_data, visible_data, hidden_model = others[_PHASES : _PHASES + 3]
+        counts = _axis(hidden_data, 0), _axis(hidden_model, 0)
+        scratch = self._scratch(visible_data, *_pair(weight), *counts)
+        self._run("ncg_update_", weight, *others, found, *scratch)
         return found
 
     def train_step_(self, weight: Tensor, *others: Any) -> Tensor:
         found = weight.new_empty(4, dtype=torch.float64)
-        self._run("train_step_", weight, *others, 0.0, math.inf, 1, found)
+        scratch = self._train_scratch(weight, others)
+        self._run("train_step_", weight, *others, 0.0, math.inf, 1, found, *scratch)
         return found[:3]
 
     def train_steps_(self, weight: Tensor, *others: Any) -> Tensor:
         found = weight.new_empty(4, dtype=torch.float64)
         n_batches = _axis(others[_VISIBLE_DATA], 0)
-        self._run("train_steps_", weight, *others, n_batches, found)
+        scratch = self._train_scratch(weight, others)
+        self._run("train_steps_", weight, *others, n_batches, found, *scratch)
         return found
+
+    def _train_scratch(self, weight: Tensor, others: tuple[Any, ...]) -> tuple[Tensor, ...]:
+        n_rows, n_chains = others[_VISIBLE_DATA + 2 : _VISIBLE_DATA + 4]
+        return self._scratch(others[_VISIBLE_DATA], *_pair(weight), n_rows, n_chains)
+
+    def _scratch(self, visible_data: Tensor, *sizes: int) -> tuple[Tensor, ...]:
+        """For n_hidden, n_visible, n_rows, n_chains."""
+        if self._scratch_bytes is None:
+            return ()
+        n_bytes = self._scratch_bytes(*sizes, visible_data.dtype == torch.int32)
+        return (visible_data.new_empty(n_bytes, dtype=torch.uint8),)
 
     def free_energy(
         self,

@@ -73,4 +73,4 @@ def launcher() -> Launcher:
     def run(op: str, *arguments: Any) -> None:
         getattr(compiled, op)(*arguments, 0)
 
-    return Launcher(run)
+    return Launcher(run, compiled.scratch_bytes)

@@ -84,6 +84,8 @@ inline uint32_t __byte_perm(uint32_t low, uint32_t high, uint32_t selector) {
   return result;
 }
 
+inline int __popcll(uint64_t bits) { return __builtin_popcountll(bits); }
+
 // --- atomics: fibers take turns only where they meet ---
 
 template <class T>
@@ -98,3 +100,10 @@ T atomicMax(T* to, T value) {
   *to = std::max(before, value);
   return before;
 }
+template <class T>
+T atomicExch(T* to, T value) {
+  const T before = *to;
+  *to = value;
+  return before;
+}
+inline void __threadfence() {}
