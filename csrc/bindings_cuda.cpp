@@ -76,6 +76,18 @@ void sample(const Tensor& given, const Tensor& digits, const Tensor& bias, int64
                packed_out(call, {"result", out}, a.layer.n_out, a.states.n_chains), on(stream));
 }
 
+void gibbs_steps(const Tensor& visible, const Tensor& to_hidden, const Tensor& to_visible,
+                 const Tensor& visible_bias, const Tensor& hidden_bias, int64_t e, int64_t n,
+                 int64_t n_steps, int64_t seed, int64_t chain_offset, int64_t step,
+                 const Tensor& beta, const Tensor& clamped, const Tensor& visible_out,
+                 const Tensor& hidden_out, int64_t stream) {
+  const Call call = begin("gibbs_steps");
+  const GibbsTensors tensors{visible, to_hidden, to_visible,  visible_bias, hidden_bias,
+                             beta,    clamped,   visible_out, hidden_out};
+  const Draw first = draw(call, seed, chain_offset, step);
+  cuda::gibbs_steps(gibbs(call, tensors, e, n, n_steps, first), on(stream));
+}
+
 }  // namespace
 }  // namespace ncg
 
@@ -93,4 +105,5 @@ PYBIND11_MODULE(_cuda, m) {
   m.def("visible_mean", &mean<kVisibleMean>, release);
   m.def("sample_hidden", &sample<kSampleHidden>, release);
   m.def("sample_visible", &sample<kSampleVisible>, release);
+  m.def("gibbs_steps", &gibbs_steps, release);
 }

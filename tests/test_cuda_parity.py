@@ -50,6 +50,30 @@ def test_half_steps(both: Any, shape: tuple[int, int, int, int], n_digits: int) 
     both("sample_visible", m.hidden, *m.to_visible(), *draw, m.beta)
 
 
+@pytest.mark.parametrize("n_digits", [2, 3])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_sweeps_in_a_cluster(both: Any, shape: tuple[int, int, int, int], n_digits: int) -> None:
+    m = Machine(shape, n_digits)
+    draw = SEED, 5, (3 << 32) + 1
+    for visible in (m.data, m.levels):
+        both("gibbs_steps", visible, *m.model(), 2, *draw, None, None)
+        both("gibbs_steps", visible, *m.model(), 1, *draw, m.beta, None)
+    both("gibbs_steps", m.data, *m.model(), 3, *draw, None, m.clamped)
+
+
+def test_many_chains_go_two_words_a_cluster(both: Any) -> None:
+    m = Machine((35, 70, 1100, 1), 2)
+    both("gibbs_steps", m.data, *m.model(), 2, SEED, 5, 7, None, m.clamped)
+
+
+def test_sweeps_by_tiles(both: Any) -> None:
+    """A machine that no cluster holds."""
+    m = Machine((1031, 997, 3, 1), 2)
+    for visible in (m.data, m.levels):
+        both("gibbs_steps", visible, *m.model(), 2, SEED, 5, 7, m.beta, None)
+    both("gibbs_steps", m.data, *m.model(), 2, SEED, 5, 7, None, m.clamped)
+
+
 @pytest.mark.parametrize("scale", [1e-30, 1e4, 1e30])
 def test_extreme_weights(both: Any, scale: float) -> None:
     m = Machine((61, 67, 70, 70), 2, scale)

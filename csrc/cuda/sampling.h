@@ -17,5 +17,6 @@ void mean(const char* op, const Layer& layer, const States& states, float* mean,
           cudaStream_t stream);
 void sample(const char* op, const Layer& layer, const States& states, const Draw& draw,
             uint64_t* packed, cudaStream_t stream);
+void gibbs_steps(const Gibbs& op, cudaStream_t stream);
 
 }  // namespace ncg::cuda
