@@ -41,20 +41,13 @@ void pack_weights(const Tensor& weight, const Tensor& mask, int64_t n_digits, in
                        threads(call, n_threads));
 }
 
-// The two directions of a half step differ in names and stream.
-struct Direction {
-  const char *op, *states, *digits, *bias;
-  uint32_t stream;
-};
-
 template <const Direction& d>
 void mean(const Tensor& given, const Tensor& digits, const Tensor& bias, int64_t e, int64_t n,
           const Tensor& out, int64_t n_threads) {
   const Call call{d.op};
-  const int64_t n_in = inputs(call, {d.states, given}), n_chains = chains(call, n);
-  const Layer l = layer(call, {d.digits, digits}, {d.bias, bias}, n_in, e);
-  table().mean(l, states(call, {d.states, given}, n_in, n_chains),
-               call.write<float>("result", out, product({n_chains, l.n_out})),
+  const HalfStepArguments a = half_step(call, d, given, digits, bias, e, n);
+  table().mean(a.layer, a.states,
+               call.write<float>("result", out, product({a.states.n_chains, a.layer.n_out})),
                threads(call, n_threads));
 }
 
@@ -63,19 +56,14 @@ void sample(const Tensor& given, const Tensor& digits, const Tensor& bias, int64
             int64_t seed, int64_t chain_offset, int64_t step, const Tensor& beta, const Tensor& out,
             int64_t n_threads) {
   const Call call{d.op};
-  const int64_t n_in = inputs(call, {d.states, given}), n_chains = chains(call, n);
-  const Layer l = layer(call, {d.digits, digits}, {d.bias, bias}, n_in, e);
+  const HalfStepArguments a = half_step(call, d, given, digits, bias, e, n);
   Draw uniforms = draw(call, seed, chain_offset, step);
   uniforms.stream = d.stream;
-  uniforms.beta = call.read_given<float>("beta", beta, n_chains);
-  table().sample(l, states(call, {d.states, given}, n_in, n_chains), uniforms,
-                 packed_out(call, {"result", out}, l.n_out, n_chains), threads(call, n_threads));
+  uniforms.beta = call.read_given<float>("beta", beta, a.states.n_chains);
+  table().sample(a.layer, a.states, uniforms,
+                 packed_out(call, {"result", out}, a.layer.n_out, a.states.n_chains),
+                 threads(call, n_threads));
 }
-
-constexpr Direction kHiddenMean{"hidden_mean", "visible", "to_hidden", "hidden_bias", 0},
-    kVisibleMean{"visible_mean", "hidden", "to_visible", "visible_bias", 0},
-    kSampleHidden{"sample_hidden", "visible", "to_hidden", "hidden_bias", kHiddenStream},
-    kSampleVisible{"sample_visible", "hidden", "to_visible", "visible_bias", kVisibleStream};
 
 void gibbs_steps(const Tensor& visible, const Tensor& to_hidden, const Tensor& to_visible,
                  const Tensor& visible_bias, const Tensor& hidden_bias, int64_t e, int64_t n,
@@ -83,23 +71,10 @@ void gibbs_steps(const Tensor& visible, const Tensor& to_hidden, const Tensor& t
                  const Tensor& beta, const Tensor& clamped, const Tensor& visible_out,
                  const Tensor& hidden_out, int64_t n_threads) {
   const Call call{"gibbs_steps"};
-  const Named b{"visible_bias", visible_bias}, c{"hidden_bias", hidden_bias};
-  const int64_t n_visible = call.units(b.name, b.tensor), n_hidden = call.units(c.name, c.tensor),
-                n_chains = chains(call, n);
-  Draw uniforms = draw(call, seed, chain_offset, step);
-  uniforms.beta = call.read_given<float>("beta", beta, n_chains);
-  const uint64_t* clamps = nullptr;
-  if (clamped) {  // their start is read as packed states
-    packed(call, {"visible", visible}, n_visible, n_chains);
-    clamps = packed(call, {"clamped", clamped}, n_visible, n_chains);
-  }
-  table().gibbs_steps(
-      {layer(call, {"to_hidden", to_hidden}, c, n_visible, e),
-       layer(call, {"to_visible", to_visible}, b, n_hidden, e),
-       states(call, {"visible", visible}, n_visible, n_chains), uniforms, steps(call, n_steps),
-       clamps, packed_out(call, {"result", visible_out}, n_visible, n_chains),
-       packed_out(call, {"result", hidden_out}, n_hidden, n_chains)},
-      threads(call, n_threads));
+  const GibbsTensors tensors{visible, to_hidden, to_visible,  visible_bias, hidden_bias,
+                             beta,    clamped,   visible_out, hidden_out};
+  const Draw first = draw(call, seed, chain_offset, step);
+  table().gibbs_steps(gibbs(call, tensors, e, n, n_steps, first), threads(call, n_threads));
 }
 
 void connection_gradient(const Tensor& hidden_data, const Tensor& visible_data,

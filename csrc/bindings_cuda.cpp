@@ -56,6 +56,40 @@ void pack_weights(const Tensor& weight, const Tensor& mask, int64_t n_digits, in
                      on(stream));
 }
 
+template <const Direction& d>
+void mean(const Tensor& given, const Tensor& digits, const Tensor& bias, int64_t e, int64_t n,
+          const Tensor& out, int64_t stream) {
+  const Call call = begin(d.op);
+  const HalfStepArguments a = half_step(call, d, given, digits, bias, e, n);
+  const int64_t count = product({a.states.n_chains, a.layer.n_out});
+  cuda::mean(d.op, a.layer, a.states, call.write<float>("result", out, count), on(stream));
+}
+
+template <const Direction& d>
+void sample(const Tensor& given, const Tensor& digits, const Tensor& bias, int64_t e, int64_t n,
+            int64_t seed, int64_t chain_offset, int64_t step, const Tensor& beta, const Tensor& out,
+            int64_t stream) {
+  const Call call = begin(d.op);
+  const HalfStepArguments a = half_step(call, d, given, digits, bias, e, n);
+  Draw uniforms = draw(call, seed, chain_offset, step);
+  uniforms.stream = d.stream;
+  uniforms.beta = call.read_given<float>("beta", beta, a.states.n_chains);
+  cuda::sample(d.op, a.layer, a.states, uniforms,
+               packed_out(call, {"result", out}, a.layer.n_out, a.states.n_chains), on(stream));
+}
+
+void gibbs_steps(const Tensor& visible, const Tensor& to_hidden, const Tensor& to_visible,
+                 const Tensor& visible_bias, const Tensor& hidden_bias, int64_t e, int64_t n,
+                 int64_t n_steps, int64_t seed, int64_t chain_offset, int64_t step,
+                 const Tensor& beta, const Tensor& clamped, const Tensor& visible_out,
+                 const Tensor& hidden_out, int64_t stream) {
+  const Call call = begin("gibbs_steps");
+  const GibbsTensors tensors{visible, to_hidden, to_visible,  visible_bias, hidden_bias,
+                             beta,    clamped,   visible_out, hidden_out};
+  const Draw first = draw(call, seed, chain_offset, step);
+  cuda::gibbs_steps(gibbs(call, tensors, e, n, n_steps, first), on(stream));
+}
+
 }  // namespace
 }  // namespace ncg
 
@@ -69,5 +103,10 @@ PYBIND11_MODULE(_cuda, m) {
   m.def("pack_states", &pack_states, release);
   m.def("unpack_states", &unpack_states, release);
   m.def("pack_weights", &pack_weights, release);
+  m.def("hidden_mean", &mean<kHiddenMean>, release);
+  m.def("visible_mean", &mean<kVisibleMean>, release);
+  m.def("sample_hidden", &sample<kSampleHidden>, release);
+  m.def("sample_visible", &sample<kSampleVisible>, release);
+  m.def("gibbs_steps", &gibbs_steps, release);
   define_training(m);
 }

@@ -121,6 +121,54 @@ inline Phases phases(const Call& call, const Tensor& hidden_data, const Tensor& 
            false}};
 }
 
+// The two directions of a half step differ in names and stream.
+struct Direction {
+  const char *op, *states, *digits, *bias;
+  uint32_t stream;
+};
+inline constexpr Direction kHiddenMean{"hidden_mean", "visible", "to_hidden", "hidden_bias", 0},
+    kVisibleMean{"visible_mean", "hidden", "to_visible", "visible_bias", 0},
+    kSampleHidden{"sample_hidden", "visible", "to_hidden", "hidden_bias", kHiddenStream},
+    kSampleVisible{"sample_visible", "hidden", "to_visible", "visible_bias", kVisibleStream};
+
+struct HalfStepArguments {
+  Layer layer;
+  States states;
+};
+inline HalfStepArguments half_step(const Call& call, const Direction& d, const Tensor& given,
+                                   const Tensor& digits, const Tensor& bias, int64_t e, int64_t n) {
+  const int64_t n_in = inputs(call, {d.states, given}), n_chains = chains(call, n);
+  return {layer(call, {d.digits, digits}, {d.bias, bias}, n_in, e),
+          states(call, {d.states, given}, n_in, n_chains)};
+}
+
+// Both directions' layers, and what gibbs_steps does with them; results are written.
+struct GibbsTensors {
+  const Tensor &visible, &to_hidden, &to_visible, &visible_bias, &hidden_bias, &beta, &clamped,
+      &visible_out, &hidden_out;
+};
+inline Gibbs gibbs(const Call& call, const GibbsTensors& t, int64_t e, int64_t n, int64_t n_steps,
+                   const Draw& first) {
+  const Named b{"visible_bias", t.visible_bias}, c{"hidden_bias", t.hidden_bias};
+  const int64_t n_visible = call.units(b.name, b.tensor), n_hidden = call.units(c.name, c.tensor),
+                n_chains = chains(call, n);
+  Draw uniforms = first;
+  uniforms.beta = call.read_given<float>("beta", t.beta, n_chains);
+  const uint64_t* clamps = nullptr;
+  if (t.clamped) {  // their start is read as packed states
+    packed(call, {"visible", t.visible}, n_visible, n_chains);
+    clamps = packed(call, {"clamped", t.clamped}, n_visible, n_chains);
+  }
+  return {layer(call, {"to_hidden", t.to_hidden}, c, n_visible, e),
+          layer(call, {"to_visible", t.to_visible}, b, n_hidden, e),
+          states(call, {"visible", t.visible}, n_visible, n_chains),
+          uniforms,
+          steps(call, n_steps),
+          clamps,
+          packed_out(call, {"result", t.visible_out}, n_visible, n_chains),
+          packed_out(call, {"result", t.hidden_out}, n_hidden, n_chains)};
+}
+
 // The tensors an update writes, as Python passes them.
 struct Written {
   const Tensor &weight, &strength, &mask, &visible_bias, &hidden_bias, &to_hidden, &to_visible,

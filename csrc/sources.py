@@ -12,12 +12,12 @@ from setuptools.errors import CompileError
 
 IS_X86 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
 PYBIND = f"-I{shlex.quote(pybind11.get_include())}"
-#No - ffast - math, no contraction : every instruction set must return the same bits.Coalescing of
-#variables makes GCC 12 spill the sums of the inner loops : a quarter slower.
+# No - ffast - math, no contraction : every instruction set must return the same bits.Coalescing of
+# variables makes GCC 12 spill the sums of the inner loops : a quarter slower.
 FLAGS = "-std=c++17 -O3 -g0 -fvisibility=hidden -fopenmp -Icsrc -ffp-contract=off "
 FLAGS += "-fno-tree-coalesce-vars"
 
-#Set by.ci / sanitize.Python's own flags have -fwrapv, under which no signed overflow is reported.
+# Set by.ci / sanitize.Python's own flags have -fwrapv, under which no signed overflow is reported.
 CHECK = os.environ.get("NCG_FAST_SANITIZE", "")
 FLAGS += f" -fsanitize={CHECK} -fno-sanitize-recover=all -fno-wrapv -O2 -g1 -w" if CHECK else ""
 
@@ -33,8 +33,8 @@ class Module(NamedTuple):
 
 def cpu() -> Module:
     """The CPU kernels, each source with the flags of its instruction set."""
-#Lowest instruction set first : of an inline function compiled in several objects the linker
-#keeps the first copy, and that one must run on every processor.
+    # Lowest instruction set first : of an inline function compiled in several objects the linker
+    # keeps the first copy, and that one must run on every processor.
     sources = {
         "csrc/bindings_cpu.cpp": PYBIND,
         "csrc/cpu/dispatch.cpp": "-DNCG_FAST_X86=1" if IS_X86 else "",
@@ -44,10 +44,10 @@ def cpu() -> Module:
     }
     if IS_X86:
         sources |= {
-  "csrc/cpu/avx2.cpp": "-mavx2 -mfma -mbmi2",
+            "csrc/cpu/avx2.cpp": "-mavx2 -mfma -mbmi2",
             "csrc/cpu/avx512.cpp": "-mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni "
             "-mfma -mbmi2 -mprefer-vector-width=512",
-}
+        }
     return Module("ncg_fast._cpu", sources, FLAGS.split(), [])
 
 

@@ -112,7 +112,11 @@ NCG_HD Words draw_counter(int64_t chain, uint32_t word1, int64_t step, uint32_t 
 NCG_HD uint32_t further_bits(uint64_t seed, int64_t chain, uint32_t group, int slot, int64_t step,
                              uint32_t stream) {
   const Words words = philox(draw_counter(chain, 2 * group + slot / 4, step, stream + 1), seed);
-  return words.word[slot % 4] >> 8;
+  // By constant indices: words stay in a GPU's registers.
+  const uint64_t lower = words.word[0] | uint64_t{words.word[1]} << 32,
+                 upper = words.word[2] | uint64_t{words.word[3]} << 32;
+  const uint64_t pair = slot % 4 < 2 ? lower : upper;
+  return static_cast<uint32_t>(pair >> 32 * (slot % 2)) >> 8;
 }
 
 // u (1 + exp(-x)) < 1 for u = (first + further 2^-24) 2^-16, given that the first 16 bits left it

@@ -13,4 +13,10 @@ void unpack_states(const uint64_t* packed, int64_t n_chains, int64_t n_units, ui
                    cudaStream_t stream);
 void pack_weights(const PackWeights& op, cudaStream_t stream);
 
+void mean(const char* op, const Layer& layer, const States& states, float* mean,
+          cudaStream_t stream);
+void sample(const char* op, const Layer& layer, const States& states, const Draw& draw,
+            uint64_t* packed, cudaStream_t stream);
+void gibbs_steps(const Gibbs& op, cudaStream_t stream);
+
 }  // namespace ncg::cuda

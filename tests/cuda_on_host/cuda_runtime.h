@@ -38,6 +38,15 @@ inline cudaError_t cudaGetDeviceCount(int* n) {
   *n = 1;
   return cudaSuccess;
 }
+inline cudaError_t cudaGetDevice(int* device) {
+  *device = 0;
+  return cudaSuccess;
+}
+enum cudaDeviceAttr { cudaDevAttrComputeCapabilityMajor, cudaDevAttrMaxSharedMemoryPerBlockOptin };
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr which, int) {
+  *value = which == cudaDevAttrComputeCapabilityMajor ? 9 : 227 * 1024;
+  return cudaSuccess;
+}
 inline cudaError_t cudaMemsetAsync(void* memory, int value, size_t n_bytes, cudaStream_t) {
   memset(memory, value, n_bytes);
   return cudaSuccess;
