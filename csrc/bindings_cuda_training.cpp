@@ -66,6 +66,31 @@ void ncg_update(const Tensor& weight, const Tensor& strength, const Tensor& mask
                    found, on(stream));
 }
 
+template <const char* kOp>
+void run_train_steps(const Tensor& weight, const Tensor& strength, const Tensor& mask,
+                     const Tensor& b, const Tensor& c, const Tensor& to_hidden,
+                     const Tensor& to_visible, const Tensor& weight_velocity,
+                     const Tensor& visible_velocity, const Tensor& hidden_velocity,
+                     const Tensor& visible_data, const Tensor& kept, int64_t n_rows, int64_t n,
+                     int64_t n_steps, int64_t e, int64_t n_labels, float lr, float lr_strength,
+                     float momentum, float weight_decay, int64_t seed, int64_t step, double least,
+                     double most, int64_t n_batches, const Tensor& out, const Tensor& memory,
+                     int64_t stream) {
+  const Call call = begin(kOp);
+  const Parameters p = parameters(call,
+                                  {weight, strength, mask, b, c, to_hidden, to_visible,
+                                   weight_velocity, visible_velocity, hidden_velocity},
+                                  e, n_labels);
+  const TrainSteps op =
+      train_steps(call, p, visible_data, kept, n_rows, n, n_steps,
+                  {lr, lr_strength, momentum, weight_decay}, seed, step, {least, most}, n_batches);
+  double* found = result(call, out, 4);
+  cuda::train_steps(
+      kOp, op,
+      scratch_in(call, memory, p.n_hidden, p.n_visible, op.first.visible_data, op.first.n_chains),
+      found, on(stream));
+}
+
 }  // namespace
 
 void define_training(py::module_& m) {
@@ -73,6 +98,8 @@ void define_training(py::module_& m) {
   const auto release = py::call_guard<py::gil_scoped_release>();
   m.def("connection_gradient", &connection_gradient, release);
   m.def("ncg_update_", &ncg_update, release);
+  m.def("train_step_", &run_train_steps<kTrainStep>, release);
+  m.def("train_steps_", &run_train_steps<kTrainSteps>, release);
 }
 
 }  // namespace ncg

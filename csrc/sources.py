@@ -12,12 +12,13 @@ from setuptools.errors import CompileError
 
 IS_X86 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
 PYBIND = f"-I{shlex.quote(pybind11.get_include())}"
-# No - ffast - math, no contraction : every instruction set must return the same bits.Coalescing of
-# variables makes GCC 12 spill the sums of the inner loops : a quarter slower.
+
+# No -ffast-math, no contraction: every instruction set must return the same bits. Coalescing of
+# variables makes GCC 12 spill the sums of the inner loops: a quarter slower.
 FLAGS = "-std=c++17 -O3 -g0 -fvisibility=hidden -fopenmp -Icsrc -ffp-contract=off "
 FLAGS += "-fno-tree-coalesce-vars"
 
-# Set by.ci / sanitize.Python's own flags have -fwrapv, under which no signed overflow is reported.
+# Set by .ci/sanitize. Python's own flags have -fwrapv, under which no signed overflow is reported.
 CHECK = os.environ.get("NCG_FAST_SANITIZE", "")
 FLAGS += f" -fsanitize={CHECK} -fno-sanitize-recover=all -fno-wrapv -O2 -g1 -w" if CHECK else ""
 
@@ -67,14 +68,16 @@ def cuda() -> Module | None:
         )
     if nvcc is None or wanted == "0" or CHECK:
         return None
-    bindings = [str(path) for path in sorted(Path("csrc").glob("bindings_cuda*.cpp"))]
-    kernels = [str(path) for path in sorted(Path("csrc/cuda").glob("*.cu"))]
+    host, kernels = (
+        [str(path) for pattern in patterns for path in sorted(Path("csrc").glob(pattern))]
+        for patterns in (("bindings_cuda*.cpp", "cuda/*.cpp"), ("cuda/*.cu",))
+    )
     home = cuda_home(nvcc)
     flags = f"{PYBIND} -I{shlex.quote(str(home / 'include'))}"
     libraries = [f"-L{home / folder}" for folder in ("lib64", "lib") if (home / folder).is_dir()]
     return Module(
         "ncg_fast._cuda",
-        dict.fromkeys(bindings, flags) | dict.fromkeys(kernels, ""),
+        dict.fromkeys(host, flags) | dict.fromkeys(kernels, ""),
         [*FLAGS.split(), *libraries, "-lcudart_static", "-lpthread", "-ldl", "-lrt"],
         [nvcc, *nvcc_flags()],
     )

@@ -130,7 +130,7 @@ class Launcher:
         )
         phases = hidden_data, visible_data, hidden_model, visible_model
         counts = _axis(hidden_data, 0), _axis(hidden_model, 0)
-        scratch = self._scratch(visible_data, *pair, *counts)
+        scratch = self._learning_scratch(visible_data, *pair, *counts)
         self._run("connection_gradient", *phases, weight, mask, *results, *scratch)
         return difference, by_weight, by_strength, by_visible, by_hidden
 
@@ -138,7 +138,7 @@ class Launcher:
         found = weight.new_empty(3, dtype=torch.float64)
         hidden_data, visible_data, hidden_model = others[_PHASES : _PHASES + 3]
         counts = _axis(hidden_data, 0), _axis(hidden_model, 0)
-        scratch = self._scratch(visible_data, *_pair(weight), *counts)
+        scratch = self._learning_scratch(visible_data, *_pair(weight), *counts)
         self._run("ncg_update_", weight, *others, found, *scratch)
         return found
 
@@ -157,9 +157,9 @@ class Launcher:
 
     def _train_scratch(self, weight: Tensor, others: tuple[Any, ...]) -> tuple[Tensor, ...]:
         n_rows, n_chains = others[_VISIBLE_DATA + 2 : _VISIBLE_DATA + 4]
-        return self._scratch(others[_VISIBLE_DATA], *_pair(weight), n_rows, n_chains)
+        return self._learning_scratch(others[_VISIBLE_DATA], *_pair(weight), n_rows, n_chains)
 
-    def _scratch(self, visible_data: Tensor, *sizes: int) -> tuple[Tensor, ...]:
+    def _learning_scratch(self, visible_data: Tensor, *sizes: int) -> tuple[Tensor, ...]:
         """For n_hidden, n_visible, n_rows, n_chains."""
         if self._scratch_bytes is None:
             return ()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_parity import Machine, parameters, poisoned_memory, same_bits, written
+from test_parity import SEED, Machine, parameters, poisoned_memory, same_bits, written
 from torch import Tensor
 
 from ncg_fast import reference
@@ -109,3 +109,38 @@ def test_broken_parameters_are_reported(cuda_on_host: Launcher, name: str, bad: 
     )
     torch.testing.assert_close(got, want, rtol=0, atol=0, equal_nan=True)
     assert math.isnan(bad) == math.isnan(float(got[0]))
+
+
+def trainings_agree(
+    cuda: Launcher, op: str, tensors: tuple[Tensor | None, ...], chains: Tensor | None, *args: Any
+) -> None:
+    def call(op: Any, t: Any, c: Any) -> Any:
+        return op(*t, args[0], c, *args[1:])
+
+    got, want = (written(backend, op, tensors, chains, call) for backend in (cuda, reference))
+    same_bits(got, want, op)
+
+
+@pytest.mark.parametrize("options", ["plain", "momentum", "fixed", "labels"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_train_step(cuda_on_host: Launcher, shape: tuple[int, int, int, int], options: str) -> None:
+    m = Machine(shape, 2)
+    tensors = parameters(m, options == "fixed", options == "momentum")
+    n_labels = min(3, shape[0]) if options == "labels" else 0
+    for visible in (m.data, m.levels):
+        for chains, n, n_steps in ((None, m.n_rows, 3), (m.chains, m.n_chains, 2)):
+            batch = visible, m.n_rows, n, n_steps, m.exponent, n_labels, *RATES, SEED, 9
+            trainings_agree(cuda_on_host, "train_step_", tensors, chains, *batch)
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+@pytest.mark.parametrize(("least", "most"), [(0.0, math.inf), (0.0, 4.0), (100.0, math.inf)])
+def test_train_steps(cuda_on_host: Launcher, persistent: bool, least: float, most: float) -> None:
+    """Five batches, the last four from a graph; the second range is left in the middle."""
+    m = Machine((61, 67, 70, 66), 2, 0.3)
+    chains, n = (m.chains, m.n_chains) if persistent else (None, m.n_rows)
+    for visible in (m.data, m.levels):
+        batches = torch.stack([visible.roll(i, 0) for i in range(5)])
+        options = batches, m.n_rows, n, 2, m.exponent, 3, 3.0, *RATES[1:], SEED, 9, least, most
+        tensors = parameters(m, False, True)
+        trainings_agree(cuda_on_host, "train_steps_", tensors, chains, *options)

@@ -40,6 +40,11 @@ void connection_gradient(const Gradient& op, const TrainScratch& scratch, cudaSt
 // result: max |W|, connections switched on and off, as ops.h says.
 void ncg_update(const Update& op, const TrainScratch& scratch, double* result, cudaStream_t stream);
 
+// result: the last max |W|, the sums of the counts, the number of batches done. After the first
+// batch they are launches of one captured graph.
+void train_steps(const char* name, const TrainSteps& op, const TrainScratch& scratch,
+                 double* result, cudaStream_t stream);
+
 // Where one update reports.
 struct Report {
   double* result;

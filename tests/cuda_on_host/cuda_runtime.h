@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "fibers.h"
+#include "streams.h"
 
 #define __global__
 #define __device__
@@ -28,10 +29,8 @@ struct alignas(16) uint4 {
 };
 inline uint4 make_uint4(uint32_t x, uint32_t y, uint32_t z, uint32_t w) { return {x, y, z, w}; }
 
-// --- the runtime: one device, one stream ---
+// --- the runtime: one device; see also streams.h ---
 
-using cudaStream_t = struct CUstream_st*;
-enum cudaError_t { cudaSuccess };
 inline const char* cudaGetErrorString(cudaError_t) { return "no error"; }
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
 inline cudaError_t cudaGetDeviceCount(int* n) {
@@ -47,11 +46,6 @@ inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr which, int)
   *value = which == cudaDevAttrComputeCapabilityMajor ? 9 : 227 * 1024;
   return cudaSuccess;
 }
-inline cudaError_t cudaMemsetAsync(void* memory, int value, size_t n_bytes, cudaStream_t) {
-  memset(memory, value, n_bytes);
-  return cudaSuccess;
-}
-
 // --- barriers and warps; all 32 lanes take part ---
 
 inline void __syncthreads() { on_host::meet_block(); }
