@@ -67,14 +67,16 @@ def cuda() -> Module | None:
         )
     if nvcc is None or wanted == "0" or CHECK:
         return None
-    bindings = [str(path) for path in sorted(Path("csrc").glob("bindings_cuda*.cpp"))]
-    kernels = [str(path) for path in sorted(Path("csrc/cuda").glob("*.cu"))]
+    host, kernels = (
+        [str(path) for pattern in patterns for path in sorted(Path("csrc").glob(pattern))]
+        for patterns in (("bindings_cuda*.cpp", "cuda/*.cpp"), ("cuda/*.cu",))
+    )
     home = cuda_home(nvcc)
     flags = f"{PYBIND} -I{shlex.quote(str(home / 'include'))}"
     libraries = [f"-L{home / folder}" for folder in ("lib64", "lib") if (home / folder).is_dir()]
     return Module(
         "ncg_fast._cuda",
-        dict.fromkeys(bindings, flags) | dict.fromkeys(kernels, ""),
+        dict.fromkeys(host, flags) | dict.fromkeys(kernels, ""),
         [*FLAGS.split(), *libraries, "-lcudart_static", "-lpthread", "-ldl", "-lrt"],
         [nvcc, *nvcc_flags()],
     )

@@ -36,7 +36,7 @@ def _run(op: str, *arguments: Any) -> None:
     getattr(_cpu, op)(*arguments, n_threads)
 
 
-_launcher = Launcher(_run)
+_launcher = Launcher(_run, takes_scratch=False)
 pack_states = _launcher.pack_states
 unpack_states = _launcher.unpack_states
 pack_weights = _launcher.pack_weights

@@ -33,7 +33,7 @@ def _run(op: str, first: torch.Tensor, *others: Any) -> None:
         getattr(_cuda, op)(first, *others, 0)  # says what is wrong
 
 
-_launcher = Launcher(_run)
+_launcher = Launcher(_run, takes_scratch=True)
 pack_states = _launcher.pack_states
 unpack_states = _launcher.unpack_states
 pack_weights = _launcher.pack_weights

@@ -29,10 +29,21 @@ def _packed(like: Tensor, n_units: int, n_chains: int) -> Tensor:
 
 
 class Launcher:
-    """The ops of one compiled module."""
+    """The ops of one compiled module.
 
-    def __init__(self, run: Callable[..., None]):
-        self._run = run  # the op's name, then all arguments but the last
+    Args:
+        run: calls an op of the module: its name, then all arguments but the last.
+        takes_scratch: scratch memory is allocated here, by torch, for its current stream.
+    """
+
+    def __init__(self, run: Callable[..., None], *, takes_scratch: bool):
+        self._run = run
+        self._takes_scratch = takes_scratch
+
+    def _scratch(self, like: Tensor, *sizes: tuple[torch.dtype, int, int]) -> list[Tensor]:
+        if not self._takes_scratch:
+            return []
+        return [like.new_empty(rows, columns, dtype=dtype) for dtype, rows, columns in sizes]
 
     def pack_states(self, states: Tensor) -> Tensor:
         packed = _packed(states, _axis(states, 1), _axis(states, 0))
@@ -154,12 +165,16 @@ class Launcher:
     ) -> Tensor:
         energy = visible_bias.new_empty(n_chains, dtype=torch.float64)
         model = to_hidden, visible_bias, hidden_bias, weight_exponent
-        self._run("free_energy", visible, *model, n_chains, energy)
+        scratch = self._scratch(energy, (torch.float32, n_chains, hidden_bias.numel()))
+        self._run("free_energy", visible, *model, n_chains, energy, *scratch)
         return energy
 
     def anneal(self, visible: Tensor, *ladder: Any) -> tuple[Tensor, Tensor]:
-        n_chains = ladder[7]
+        n_hidden, n_chains = ladder[3].numel(), ladder[7]
         visible = visible.clone(memory_format=torch.contiguous_format)
         log_weights = visible.new_empty(n_chains, dtype=torch.float64)
-        self._run("anneal", visible, *ladder, log_weights)
+        words = -(-n_chains // WORD)
+        of_hidden = (torch.float32, n_chains, n_hidden), (torch.int64, n_hidden, words)
+        scratch = self._scratch(log_weights, *of_hidden)
+        self._run("anneal", visible, *ladder, log_weights, *scratch)
         return visible, log_weights

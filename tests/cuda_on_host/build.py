@@ -68,9 +68,10 @@ def load(name: str, sources: list[Path]) -> ModuleType:
 def launcher() -> Launcher:
     """The ops of ``ncg_fast.cuda`` for tensors on the CPU."""
     csrc = ROOT / "csrc"
-    compiled = load("_cuda", [*csrc.glob("bindings_cuda*.cpp"), *csrc.glob("cuda/*.cu")])
+    patterns = "bindings_cuda*.cpp", "cuda/*.cpp", "cuda/*.cu"
+    compiled = load("_cuda", [path for pattern in patterns for path in csrc.glob(pattern)])
 
     def run(op: str, *arguments: Any) -> None:
         getattr(compiled, op)(*arguments, 0)
 
-    return Launcher(run)
+    return Launcher(run, takes_scratch=True)
