@@ -45,7 +45,7 @@ template <const Direction& d>
 void mean(const Tensor& given, const Tensor& digits, const Tensor& bias, int64_t e, int64_t n,
           const Tensor& out, int64_t n_threads) {
   const Call call{d.op};
-  const HalfStepArguments a = half_step(call, d, given, digits, bias, e, n);
+  const HalfStepArguments a = half_step_of(call, d, given, digits, bias, e, n);
   table().mean(a.layer, a.states,
                call.write<float>("result", out, product({a.states.n_chains, a.layer.n_out})),
                threads(call, n_threads));
@@ -56,7 +56,7 @@ void sample(const Tensor& given, const Tensor& digits, const Tensor& bias, int64
             int64_t seed, int64_t chain_offset, int64_t step, const Tensor& beta, const Tensor& out,
             int64_t n_threads) {
   const Call call{d.op};
-  const HalfStepArguments a = half_step(call, d, given, digits, bias, e, n);
+  const HalfStepArguments a = half_step_of(call, d, given, digits, bias, e, n);
   Draw uniforms = draw(call, seed, chain_offset, step);
   uniforms.stream = d.stream;
   uniforms.beta = call.read_given<float>("beta", beta, a.states.n_chains);
@@ -74,7 +74,7 @@ void gibbs_steps(const Tensor& visible, const Tensor& to_hidden, const Tensor& t
   const GibbsTensors tensors{visible, to_hidden, to_visible,  visible_bias, hidden_bias,
                              beta,    clamped,   visible_out, hidden_out};
   const Draw first = draw(call, seed, chain_offset, step);
-  table().gibbs_steps(gibbs(call, tensors, e, n, n_steps, first), threads(call, n_threads));
+  table().gibbs_steps(gibbs_of(call, tensors, e, n, n_steps, first), threads(call, n_threads));
 }
 
 void connection_gradient(const Tensor& hidden_data, const Tensor& visible_data,
@@ -148,12 +148,9 @@ void free_energy(const Tensor& visible, const Tensor& to_hidden, const Tensor& v
                  const Tensor& hidden_bias, int64_t e, int64_t n, const Tensor& out,
                  int64_t n_threads) {
   const Call call{"free_energy"};
-  const int64_t n_visible = call.units("visible_bias", visible_bias), n_chains = chains(call, n);
-  table().free_energy(
-      layer(call, {"to_hidden", to_hidden}, {"hidden_bias", hidden_bias}, n_visible, e),
-      states(call, {"visible", visible}, n_visible, n_chains),
-      call.read<float>("visible_bias", visible_bias, n_visible),
-      call.write<double>("result", out, n_chains), threads(call, n_threads));
+  const FreeEnergy f =
+      free_energy_of(call, visible, to_hidden, visible_bias, hidden_bias, e, n, out);
+  table().free_energy(f.to_hidden, f.visible, f.visible_bias, f.energy, threads(call, n_threads));
 }
 
 void anneal(const Tensor& visible, const Tensor& to_hidden, const Tensor& to_visible,
@@ -161,18 +158,10 @@ void anneal(const Tensor& visible, const Tensor& to_hidden, const Tensor& to_vis
             const Tensor& betas, int64_t e, int64_t n, int64_t seed, int64_t chain_offset,
             int64_t step, const Tensor& log_weights, int64_t n_threads) {
   const Call call{"anneal"};
-  const Named b{"visible_bias", visible_bias}, c{"hidden_bias", hidden_bias};
-  const int64_t n_visible = call.units(b.name, b.tensor), n_hidden = call.units(c.name, c.tensor),
-                n_chains = chains(call, n);
-  call.integer("n_betas", call.size("betas", betas, 0, 1), 2, kMaxInt);
-  table().anneal({layer(call, {"to_hidden", to_hidden}, c, n_visible, e),
-                  layer(call, {"to_visible", to_visible}, b, n_hidden, e),
-                  call.read<float>("base_bias", base_bias, n_visible),
-                  call.read<double>("betas", betas, betas.count), betas.count, n_chains,
-                  draw(call, seed, chain_offset, step),
-                  packed_out(call, {"visible", visible}, n_visible, n_chains),
-                  call.write<double>("result", log_weights, n_chains)},
-                 threads(call, n_threads));
+  const AnnealTensors tensors{visible,     to_hidden, to_visible, visible_bias,
+                              hidden_bias, base_bias, betas,      log_weights};
+  const Draw uniforms = draw(call, seed, chain_offset, step);
+  table().anneal(anneal_of(call, tensors, e, n, uniforms), threads(call, n_threads));
 }
 
 // --- which instruction set runs them ---

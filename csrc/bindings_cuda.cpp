@@ -60,7 +60,7 @@ template <const Direction& d>
 void mean(const Tensor& given, const Tensor& digits, const Tensor& bias, int64_t e, int64_t n,
           const Tensor& out, int64_t stream) {
   const Call call = begin(d.op);
-  const HalfStepArguments a = half_step(call, d, given, digits, bias, e, n);
+  const HalfStepArguments a = half_step_of(call, d, given, digits, bias, e, n);
   const int64_t count = product({a.states.n_chains, a.layer.n_out});
   cuda::mean(d.op, a.layer, a.states, call.write<float>("result", out, count), on(stream));
 }
@@ -70,7 +70,7 @@ void sample(const Tensor& given, const Tensor& digits, const Tensor& bias, int64
             int64_t seed, int64_t chain_offset, int64_t step, const Tensor& beta, const Tensor& out,
             int64_t stream) {
   const Call call = begin(d.op);
-  const HalfStepArguments a = half_step(call, d, given, digits, bias, e, n);
+  const HalfStepArguments a = half_step_of(call, d, given, digits, bias, e, n);
   Draw uniforms = draw(call, seed, chain_offset, step);
   uniforms.stream = d.stream;
   uniforms.beta = call.read_given<float>("beta", beta, a.states.n_chains);
@@ -87,7 +87,32 @@ void gibbs_steps(const Tensor& visible, const Tensor& to_hidden, const Tensor& t
   const GibbsTensors tensors{visible, to_hidden, to_visible,  visible_bias, hidden_bias,
                              beta,    clamped,   visible_out, hidden_out};
   const Draw first = draw(call, seed, chain_offset, step);
-  cuda::gibbs_steps(gibbs(call, tensors, e, n, n_steps, first), on(stream));
+  cuda::gibbs_steps(gibbs_of(call, tensors, e, n, n_steps, first), on(stream));
+}
+
+void free_energy(const Tensor& visible, const Tensor& to_hidden, const Tensor& visible_bias,
+                 const Tensor& hidden_bias, int64_t e, int64_t n, const Tensor& out,
+                 const Tensor& x, int64_t stream) {
+  const Call call = begin("free_energy");
+  const FreeEnergy f =
+      free_energy_of(call, visible, to_hidden, visible_bias, hidden_bias, e, n, out);
+  const int64_t count = product({f.visible.n_chains, f.to_hidden.n_out});
+  cuda::free_energy(f.to_hidden, f.visible, f.visible_bias, call.write<float>("scratch", x, count),
+                    f.energy, on(stream));
+}
+
+void anneal(const Tensor& visible, const Tensor& to_hidden, const Tensor& to_visible,
+            const Tensor& visible_bias, const Tensor& hidden_bias, const Tensor& base_bias,
+            const Tensor& betas, int64_t e, int64_t n, int64_t seed, int64_t chain_offset,
+            int64_t step, const Tensor& log_weights, const Tensor& x, const Tensor& hidden,
+            int64_t stream) {
+  const Call call = begin("anneal");
+  const AnnealTensors tensors{visible,     to_hidden, to_visible, visible_bias,
+                              hidden_bias, base_bias, betas,      log_weights};
+  const Anneal a = anneal_of(call, tensors, e, n, draw(call, seed, chain_offset, step));
+  const int64_t n_hidden = a.to_hidden.n_out;
+  cuda::anneal(a, call.write<float>("scratch", x, product({a.n_chains, n_hidden})),
+               packed_out(call, {"scratch", hidden}, n_hidden, a.n_chains), on(stream));
 }
 
 }  // namespace
@@ -108,5 +133,7 @@ PYBIND11_MODULE(_cuda, m) {
   m.def("sample_hidden", &sample<kSampleHidden>, release);
   m.def("sample_visible", &sample<kSampleVisible>, release);
   m.def("gibbs_steps", &gibbs_steps, release);
+  m.def("free_energy", &free_energy, release);
+  m.def("anneal", &anneal, release);
   define_training(m);
 }

@@ -77,6 +77,17 @@ inline int n_digits(const Call& call, Named digits) {
   const int64_t n = call.size(digits.name, digits.tensor, 1, 5);
   return static_cast<int>(call.integer("n_digits", n, 2, 3));
 }
+// Kernels load and store digits by 16 bytes.
+template <class Digits>
+inline Digits aligned(const Call& call, const char* name, Digits digits) {
+  if (reinterpret_cast<uintptr_t>(digits) % 16 != 0)
+    call.refuse(name, "begin at a multiple of 16 bytes", "a view that does not");
+  return digits;
+}
+inline int8_t* digits_out(const Call& call, Named digits, int64_t n_out, int64_t n_in, int n) {
+  const int64_t count = digits_count(n_out, n_in, n);
+  return aligned(call, digits.name, call.write<int8_t>(digits.name, digits.tensor, count));
+}
 inline PackWeights weights_to_pack(const Call& call, const Tensor& weight, const Tensor& mask,
                                    int64_t n_digits, int64_t e, const Tensor& to_hidden,
                                    const Tensor& to_visible) {
@@ -89,13 +100,14 @@ inline PackWeights weights_to_pack(const Call& call, const Tensor& weight, const
           n_visible,
           n,
           exponent(call, e),
-          call.write<int8_t>("result", to_hidden, digits_count(n_hidden, n_visible, n)),
-          call.write<int8_t>("result", to_visible, digits_count(n_visible, n_hidden, n))};
+          digits_out(call, {"result", to_hidden}, n_hidden, n_visible, n),
+          digits_out(call, {"result", to_visible}, n_visible, n_hidden, n)};
 }
 inline Layer layer(const Call& call, Named digits, Named bias, int64_t n_in, int64_t e) {
   const int64_t n_out = call.units(bias.name, bias.tensor);
   const int n = n_digits(call, digits);
-  return {call.read<int8_t>(digits.name, digits.tensor, digits_count(n_out, n_in, n)),
+  return {aligned(call, digits.name,
+                  call.read<int8_t>(digits.name, digits.tensor, digits_count(n_out, n_in, n))),
           call.read<float>(bias.name, bias.tensor, n_out),
           n_out,
           n_in,
@@ -135,8 +147,9 @@ struct HalfStepArguments {
   Layer layer;
   States states;
 };
-inline HalfStepArguments half_step(const Call& call, const Direction& d, const Tensor& given,
-                                   const Tensor& digits, const Tensor& bias, int64_t e, int64_t n) {
+inline HalfStepArguments half_step_of(const Call& call, const Direction& d, const Tensor& given,
+                                      const Tensor& digits, const Tensor& bias, int64_t e,
+                                      int64_t n) {
   const int64_t n_in = inputs(call, {d.states, given}), n_chains = chains(call, n);
   return {layer(call, {d.digits, digits}, {d.bias, bias}, n_in, e),
           states(call, {d.states, given}, n_in, n_chains)};
@@ -147,8 +160,8 @@ struct GibbsTensors {
   const Tensor &visible, &to_hidden, &to_visible, &visible_bias, &hidden_bias, &beta, &clamped,
       &visible_out, &hidden_out;
 };
-inline Gibbs gibbs(const Call& call, const GibbsTensors& t, int64_t e, int64_t n, int64_t n_steps,
-                   const Draw& first) {
+inline Gibbs gibbs_of(const Call& call, const GibbsTensors& t, int64_t e, int64_t n,
+                      int64_t n_steps, const Draw& first) {
   const Named b{"visible_bias", t.visible_bias}, c{"hidden_bias", t.hidden_bias};
   const int64_t n_visible = call.units(b.name, b.tensor), n_hidden = call.units(c.name, c.tensor),
                 n_chains = chains(call, n);
@@ -169,6 +182,43 @@ inline Gibbs gibbs(const Call& call, const GibbsTensors& t, int64_t e, int64_t n
           packed_out(call, {"result", t.hidden_out}, n_hidden, n_chains)};
 }
 
+struct FreeEnergy {
+  Layer to_hidden;
+  States visible;
+  const float* visible_bias;
+  double* energy;
+};
+inline FreeEnergy free_energy_of(const Call& call, const Tensor& visible, const Tensor& to_hidden,
+                                 const Tensor& visible_bias, const Tensor& hidden_bias, int64_t e,
+                                 int64_t n, const Tensor& out) {
+  const int64_t n_visible = call.units("visible_bias", visible_bias), n_chains = chains(call, n);
+  return {layer(call, {"to_hidden", to_hidden}, {"hidden_bias", hidden_bias}, n_visible, e),
+          states(call, {"visible", visible}, n_visible, n_chains),
+          call.read<float>("visible_bias", visible_bias, n_visible),
+          call.write<double>("result", out, n_chains)};
+}
+
+struct AnnealTensors {
+  const Tensor &visible, &to_hidden, &to_visible, &visible_bias, &hidden_bias, &base_bias, &betas,
+      &log_weights;
+};
+inline Anneal anneal_of(const Call& call, const AnnealTensors& t, int64_t e, int64_t n,
+                        const Draw& uniforms) {
+  const Named b{"visible_bias", t.visible_bias}, c{"hidden_bias", t.hidden_bias};
+  const int64_t n_visible = call.units(b.name, b.tensor), n_hidden = call.units(c.name, c.tensor),
+                n_chains = chains(call, n);
+  call.integer("n_betas", call.size("betas", t.betas, 0, 1), 2, kMaxInt);
+  return {layer(call, {"to_hidden", t.to_hidden}, c, n_visible, e),
+          layer(call, {"to_visible", t.to_visible}, b, n_hidden, e),
+          call.read<float>("base_bias", t.base_bias, n_visible),
+          call.read<double>("betas", t.betas, t.betas.count),
+          t.betas.count,
+          n_chains,
+          uniforms,
+          packed_out(call, {"visible", t.visible}, n_visible, n_chains),
+          call.write<double>("result", t.log_weights, n_chains)};
+}
+
 // The tensors an update writes, as Python passes them.
 struct Written {
   const Tensor &weight, &strength, &mask, &visible_bias, &hidden_bias, &to_hidden, &to_visible,
@@ -183,8 +233,8 @@ inline Parameters parameters(const Call& call, const Written& w, int64_t e, int6
           reinterpret_cast<uint8_t*>(call.write<bool>("mask", w.mask, pairs)),
           call.write<float>("visible_bias", w.visible_bias, n_visible),
           call.write<float>("hidden_bias", w.hidden_bias, n_hidden),
-          call.write<int8_t>("to_hidden", w.to_hidden, digits_count(n_hidden, n_visible, n)),
-          call.write<int8_t>("to_visible", w.to_visible, digits_count(n_visible, n_hidden, n)),
+          digits_out(call, {"to_hidden", w.to_hidden}, n_hidden, n_visible, n),
+          digits_out(call, {"to_visible", w.to_visible}, n_visible, n_hidden, n),
           call.write_given<float>("weight_velocity", w.weight_velocity, pairs),
           call.write_given<float>("visible_velocity", w.visible_velocity, n_visible),
           call.write_given<float>("hidden_velocity", w.hidden_velocity, n_hidden),

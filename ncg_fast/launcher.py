@@ -33,11 +33,30 @@ def _packed(like: Tensor, n_units: int, n_chains: int) -> Tensor:
 
 
 class Launcher:
-    """The ops of one compiled module."""
+    """The ops of one compiled module.
+
+    Args:
+        run: calls an op of the module: its name, then all arguments but the last.
+        scratch_bytes: of the ops that learn, for n_hidden, n_visible, n_rows, n_chains and whether
+            data is real-valued. Scratch memory is then allocated here, by torch, for its current
+            stream. None: the module keeps its own.
+    """
 
     def __init__(self, run: Callable[..., None], scratch_bytes: Callable[..., int] | None = None):
-        self._run = run  # the op's name, then all arguments but the last
-        self._scratch_bytes = scratch_bytes  # what ops that learn need; None: no scratch memory
+        self._run = run
+        self._scratch_bytes = scratch_bytes
+
+    def _scratch(self, like: Tensor, *sizes: tuple[torch.dtype, int, int]) -> list[Tensor]:
+        if self._scratch_bytes is None:
+            return []
+        return [like.new_empty(rows, columns, dtype=dtype) for dtype, rows, columns in sizes]
+
+    def _learning_scratch(self, visible_data: Tensor, *sizes: int) -> list[Tensor]:
+        """For n_hidden, n_visible, n_rows, n_chains."""
+        if self._scratch_bytes is None:
+            return []
+        n_bytes = self._scratch_bytes(*sizes, visible_data.dtype == torch.int32)
+        return [visible_data.new_empty(n_bytes, dtype=torch.uint8)]
 
     def pack_states(self, states: Tensor) -> Tensor:
         packed = _packed(states, _axis(states, 1), _axis(states, 0))
@@ -155,16 +174,9 @@ class Launcher:
         self._run("train_steps_", weight, *others, n_batches, found, *scratch)
         return found
 
-    def _train_scratch(self, weight: Tensor, others: tuple[Any, ...]) -> tuple[Tensor, ...]:
+    def _train_scratch(self, weight: Tensor, others: tuple[Any, ...]) -> list[Tensor]:
         n_rows, n_chains = others[_VISIBLE_DATA + 2 : _VISIBLE_DATA + 4]
         return self._learning_scratch(others[_VISIBLE_DATA], *_pair(weight), n_rows, n_chains)
-
-    def _learning_scratch(self, visible_data: Tensor, *sizes: int) -> tuple[Tensor, ...]:
-        """For n_hidden, n_visible, n_rows, n_chains."""
-        if self._scratch_bytes is None:
-            return ()
-        n_bytes = self._scratch_bytes(*sizes, visible_data.dtype == torch.int32)
-        return (visible_data.new_empty(n_bytes, dtype=torch.uint8),)
 
     def free_energy(
         self,
@@ -177,12 +189,16 @@ class Launcher:
     ) -> Tensor:
         energy = visible_bias.new_empty(n_chains, dtype=torch.float64)
         model = to_hidden, visible_bias, hidden_bias, weight_exponent
-        self._run("free_energy", visible, *model, n_chains, energy)
+        scratch = self._scratch(energy, (torch.float32, n_chains, hidden_bias.numel()))
+        self._run("free_energy", visible, *model, n_chains, energy, *scratch)
         return energy
 
     def anneal(self, visible: Tensor, *ladder: Any) -> tuple[Tensor, Tensor]:
-        n_chains = ladder[7]
+        n_hidden, n_chains = ladder[3].numel(), ladder[7]
         visible = visible.clone(memory_format=torch.contiguous_format)
         log_weights = visible.new_empty(n_chains, dtype=torch.float64)
-        self._run("anneal", visible, *ladder, log_weights)
+        words = -(-n_chains // WORD)
+        of_hidden = (torch.float32, n_chains, n_hidden), (torch.int64, n_hidden, words)
+        scratch = self._scratch(log_weights, *of_hidden)
+        self._run("anneal", visible, *ladder, log_weights, *scratch)
         return visible, log_weights

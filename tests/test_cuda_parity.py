@@ -69,9 +69,26 @@ def test_many_chains_go_two_words_a_cluster(both: Any) -> None:
 def test_sweeps_by_tiles(both: Any) -> None:
     """A machine that no cluster holds."""
     m = Machine((1031, 997, 3, 1), 2)
+    both("gibbs_steps", m.levels, *m.model(), 1, SEED, 5, 7, None, None)
+    both("gibbs_steps", m.data, *m.model(), 2, SEED, 5, 7, m.beta, m.clamped)
+
+
+@pytest.mark.parametrize("n_digits", [2, 3])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_float64_sums(
+    cuda_on_host: Launcher, shape: tuple[int, int, int, int], n_digits: int
+) -> None:
+    m = Machine(shape, n_digits)
+    biases = m.visible_bias, m.hidden_bias
     for visible in (m.data, m.levels):
-        both("gibbs_steps", visible, *m.model(), 2, SEED, 5, 7, m.beta, None)
-    both("gibbs_steps", m.data, *m.model(), 2, SEED, 5, 7, None, m.clamped)
+        args = visible, m.digits[0], *biases, m.exponent, m.n_rows
+        got, want = cuda_on_host.free_energy(*args), reference.free_energy(*args)
+        torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-12)
+    betas = torch.linspace(0, 1, 7, dtype=torch.float64)
+    args = m.data, *m.digits, *biases, 0.1 * m.visible_bias, betas, m.exponent, m.n_rows, SEED, 3, 2
+    (got, gains), (want, wanted_gains) = cuda_on_host.anneal(*args), reference.anneal(*args)
+    same_bits(got, want, "anneal")
+    torch.testing.assert_close(gains, wanted_gains, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e4, 1e30])
@@ -85,7 +102,7 @@ def test_extreme_weights(both: Any, scale: float) -> None:
 
 def test_many_inputs(both: Any) -> None:
     """More than 32 768 real-valued inputs: sums leave 32 bits."""
-    m = Machine((66001, 3, 5, 5), 3)
+    m = Machine((33001, 3, 5, 5), 3)
     m.levels.fill_(65535)
     both("hidden_mean", m.levels, *m.to_hidden())
     both("hidden_mean", m.data, *m.to_hidden())
@@ -103,3 +120,12 @@ def test_strided_tensors(both: Any) -> None:
     spread = torch.empty(61, 4, dtype=torch.int64)
     spread[:, ::2] = m.data
     both("hidden_mean", spread[:, ::2], *m.to_hidden())
+
+
+def test_tensors_elsewhere_are_refused(cuda_on_host: Launcher) -> None:
+    m = Machine((61, 67, 70, 70), 2)
+    digits, *others = m.to_hidden()
+    with pytest.raises(ValueError, match=r"hidden_mean: to_hidden must have \.is_cpu"):
+        cuda_on_host.hidden_mean(m.data, digits.to("meta"), *others)
+    with pytest.raises(ValueError, match="hidden_mean: to_hidden must hold"):
+        cuda_on_host.hidden_mean(m.data, digits[:-1], *others)

@@ -266,6 +266,16 @@ def test_memory_that_kernels_do_not_reach() -> None:
             getattr(cpu, op)(*given)
 
 
+@pytest.mark.parametrize(("op", "at"), [("hidden_mean", 1), ("ncg_update_", 6)])
+def test_digits_of_odd_addresses(op: str, at: int) -> None:
+    def moved(digits: Tensor) -> Tensor:
+        memory = torch.empty(digits.numel() + 1, dtype=torch.int8)
+        return memory[1:].view(digits.shape).copy_(digits)
+
+    with pytest.raises(ValueError, match=rf"{op}: \w+ must begin at a multiple of 16 bytes"):
+        registered(op)(*with_argument(op, at, moved))
+
+
 def test_messages() -> None:
     given = list(calls()["gibbs_steps"])
     given[1] = given[1].to(torch.int16)

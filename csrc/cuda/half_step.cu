@@ -142,18 +142,24 @@ __device__ __forceinline__ void load_levels(uint32_t (&low)[4], uint32_t (&high)
   }
 }
 
-// x of one pair of a warp's octets from levels: two byte planes, so the sum of place p is that of
-// digit p and the low plane and of digit p - 1 and the high plane. Sums of up to 2^39 are held as
-// 4096 upper + lower.
+// Three digits of all tiles at once would not fit the registers.
+template <int kDigits>
+constexpr int kLevelTiles = kDigits == 2 ? kTiles : kTiles / 2;
+
+// x of one pair of a warp's octets and of some tiles from levels: two byte planes, so the sum of
+// place p is that of digit p and the low plane and of digit p - 1 and the high plane. Sums of up to
+// 2^39 are held as 4096 upper + lower.
 template <int kDigits>
 __device__ void level_activations(const HalfStep& work, const Stages<kDigits>& stages,
-                                  int64_t panel, int64_t chain, float step, float (&x)[kTiles][4]) {
+                                  int64_t panel, int first_tile, int64_t chain, float step,
+                                  float (&x)[kLevelTiles<kDigits>][4]) {
+  constexpr int kCount = kLevelTiles<kDigits>;
   constexpr int kPlaces = kDigits + 1, kLowBits = 12;
   constexpr int64_t kFold = 32768 / kBlock;  // blocks whose products, up to 2 x 255 x 128, fit
   const Layer& layer = work.layer;
   const int64_t n_blocks = ceil_div(layer.n_in, kBlock);
   const auto* levels = static_cast<const int32_t*>(work.states.data);
-  int32_t lower[kPlaces][kTiles][4] = {}, upper[kPlaces][kTiles][4] = {};
+  int32_t lower[kPlaces][kCount][4] = {}, upper[kPlaces][kCount][4] = {};
   for (int64_t block = 0; block < n_blocks; ++block) {
     __syncthreads();
     stages.copy_digits(layer, panel, block);
@@ -166,9 +172,9 @@ __device__ void level_activations(const HalfStep& work, const Stages<kDigits>& s
 #pragma unroll
       for (int d = 0; d < kDigits; ++d)
 #pragma unroll
-        for (int tile = 0; tile < kTiles; ++tile) {
+        for (int tile = 0; tile < kCount; ++tile) {
           uint32_t b[2];
-          load_tile(b, stages.digits(block) + Stages<kDigits>::tile(d, inner, tile));
+          load_tile(b, stages.digits(block) + Stages<kDigits>::tile(d, inner, first_tile + tile));
           mma_u8s8(lower[d][tile], low, b[0], b[1]);
           mma_u8s8(lower[d + 1][tile], high, b[0], b[1]);
         }
@@ -177,7 +183,7 @@ __device__ void level_activations(const HalfStep& work, const Stages<kDigits>& s
 #pragma unroll
     for (int p = 0; p < kPlaces; ++p)
 #pragma unroll
-      for (int tile = 0; tile < kTiles; ++tile)
+      for (int tile = 0; tile < kCount; ++tile)
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
           upper[p][tile][i] += lower[p][tile][i] >> kLowBits;
@@ -186,10 +192,10 @@ __device__ void level_activations(const HalfStep& work, const Stages<kDigits>& s
   }
   const int64_t unit = panel * kPanel + 2 * (lane_id() % 4);
 #pragma unroll
-  for (int tile = 0; tile < kTiles; ++tile)
+  for (int tile = 0; tile < kCount; ++tile)
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const int64_t at = unit + tile * kTile + i % 2;
+      const int64_t at = unit + (first_tile + tile) * kTile + i % 2;
       x[tile][i] = combine<kPlaces>(step, at < layer.n_out ? layer.bias[at] : 0.f, [&](int p) {
         return static_cast<float>((int64_t{upper[p][tile][i]} << kLowBits) + lower[p][tile][i]);
       });
@@ -197,7 +203,8 @@ __device__ void level_activations(const HalfStep& work, const Stages<kDigits>& s
 }
 
 template <int kDigits, bool kLevelStates>
-__global__ void __launch_bounds__(kMostWarps* kWarp) half_step_kernel(HalfStep work, float step) {
+__global__ void __launch_bounds__(kMostWarps* kWarp, kDigits == 2 && !kLevelStates ? 2 : 1)
+    half_step_kernel(HalfStep work, float step) {
   if (work.progress != nullptr) {
     if (work.progress->stopped != 0) return;
     work.outcome.draw.step += work.progress->step;
@@ -210,9 +217,18 @@ __global__ void __launch_bounds__(kMostWarps* kWarp) half_step_kernel(HalfStep w
   const int64_t chain = (first_warp + threadIdx.x / kWarp) * kWarpChains;
   Activations x;
   if constexpr (kLevelStates) {
+    constexpr int kCount = kLevelTiles<kDigits>;
 #pragma unroll
     for (int pair = 0; pair < kPairs; ++pair)
-      level_activations<kDigits>(work, stages, panel, chain + 16 * pair, step, x[pair]);
+#pragma unroll
+      for (int first = 0; first < kTiles; first += kCount) {
+        float some[kCount][4];
+        level_activations<kDigits>(work, stages, panel, first, chain + 16 * pair, step, some);
+#pragma unroll
+        for (int tile = 0; tile < kCount; ++tile)
+#pragma unroll
+          for (int i = 0; i < 4; ++i) x[pair][first + tile][i] = some[tile][i];
+      }
   } else {
     packed_activations<kDigits>(work, stages, panel, first_warp / 2, step, x);
   }

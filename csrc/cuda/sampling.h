@@ -19,4 +19,9 @@ void sample(const char* op, const Layer& layer, const States& states, const Draw
             uint64_t* packed, cudaStream_t stream);
 void gibbs_steps(const Gibbs& op, cudaStream_t stream);
 
+// Scratch: x (n_chains, n_hidden); hidden packed.
+void free_energy(const Layer& layer, const States& visible, const float* visible_bias, float* x,
+                 double* energy, cudaStream_t stream);
+void anneal(const Anneal& op, float* x, uint64_t* hidden, cudaStream_t stream);
+
 }  // namespace ncg::cuda
