@@ -4,11 +4,11 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints
 CSRC := $(shell find csrc -type f -not -name '*.pyc')
 CXX_SOURCES := $(filter-out %.py,$(CSRC)) $(shell find tests -name '*.h' -o -name '*.cpp') benchmarks/limits.cpp
 
-.PHONY: help setup demo test bench sanitize lint format clean
+.PHONY: help setup demo test bench gpu-check sanitize lint format clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-9s %s\n", $$1, $$2 }' Makefile
 
 setup: .venv/installed  ## create .venv, compile csrc, install the package into it (editable)
 
@@ -20,6 +20,9 @@ test: setup  ## run the tests
 
 bench: setup  ## time every job against its baselines, in ten minutes; writes benchmarks/results and README.md
 	$(BIN)/python benchmarks/speed.py --write
+
+gpu-check:  ## on a machine with a GPU: build for it, test, sanitize, time; nothing is downloaded
+	.ci/gpu-check
 
 sanitize: setup  ## run the kernels' tests under GCC's sanitizers: addresses, undefined behaviour, threads
 	.ci/sanitize address,undefined
