@@ -57,9 +57,10 @@ struct StateQuads {
                        int n_words) const {
     for (int i = static_cast<int>(threadIdx.x); i < n_words * n_quads; i += kWarps * kWarp) {
       const int word = i / n_quads, quad = i % n_quads;
-      const QuadWord states = load_quad(packed, n_units, words, quad, first_word + word);
-      of(2 * word)[quad] = states.half[0];
-      of(2 * word + 1)[quad] = states.half[1];
+      QuadWord states;
+      states.load(packed, n_units, words, quad, first_word + word);
+      of(2 * word)[quad] = states.half(0);
+      of(2 * word + 1)[quad] = states.half(1);
     }
   }
   // The blocks of the cluster share the work.
@@ -84,7 +85,7 @@ struct StateQuads {
 template <int kDigits>
 __device__ void share_activations(const Share& share, const Octets* states, const Piece& piece,
                                   float step, Activations& x) {
-  int32_t sums[kDigits][kPairs][kTiles][4] = {};
+  Sums<kDigits> sums = {};
   const int tile_bytes = share.n_inner * kDigits * kTileBytes;
   const uint8_t* digits =
       share.digits + (static_cast<int>(piece.panel) * kTiles - share.first_tile) * tile_bytes;
@@ -96,27 +97,12 @@ __device__ void share_activations(const Share& share, const Octets* states, cons
     for (int tile = 0; tile < kTiles; ++tile) {
       if (!piece.has(tile)) continue;
 #pragma unroll
-      for (int d = 0; d < kDigits; ++d) {
-        uint32_t b[2];
-        load_tile(b, digits + tile * tile_bytes + (inner * kDigits + d) * kTileBytes);
-#pragma unroll
-        for (int pair = 0; pair < kPairs; ++pair)
-          mma_u8s8(sums[d][pair][tile], a[pair], b[0], b[1]);
-      }
+      for (int d = 0; d < kDigits; ++d)
+        add_products(sums[d], tile, a,
+                     digits + tile * tile_bytes + (inner * kDigits + d) * kTileBytes);
     }
   }
-  const int64_t unit = piece.panel * kPanel + 2 * (lane_id() % 4);
-#pragma unroll
-  for (int tile = 0; tile < kTiles; ++tile)
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int64_t at = unit + tile * kTile + i % 2;
-      const float bias = at < share.layer.n_out ? share.layer.bias[at] : 0.f;
-#pragma unroll
-      for (int pair = 0; pair < kPairs; ++pair)
-        x[pair][tile][i] = combine<kDigits>(
-            step, bias, [&](int p) { return static_cast<float>(sums[p][pair][tile][i]); });
-    }
+  activate<kDigits>(sums, share.layer, piece.panel, step, x);
 }
 
 // One half step of the cluster's chains: draws go to `to` in every block.

@@ -58,16 +58,16 @@ struct QuadsOnTheWay {
   __device__ void load(const States& from, int64_t first_word, int n_words, int64_t block) {
     const int at = static_cast<int>(threadIdx.x);
     if (at >= kBlockQuads * n_words) return;
-    states = load_quad(static_cast<const uint64_t*>(from.data), from.n_units,
-                       ceil_div(from.n_chains, kWord), block * kBlockQuads + at % kBlockQuads,
-                       first_word + at / kBlockQuads);
+    states.load(static_cast<const uint64_t*>(from.data), from.n_units,
+                ceil_div(from.n_chains, kWord), block * kBlockQuads + at % kBlockQuads,
+                first_word + at / kBlockQuads);
   }
   __device__ void store(Octets* quads, int n_words) const {
     const int at = static_cast<int>(threadIdx.x);
     if (at >= kBlockQuads * n_words) return;
     Octets* to = quads + at / kBlockQuads * 2 * kBlockQuads + at % kBlockQuads;
-    to[0] = states.half[0];
-    to[kBlockQuads] = states.half[1];
+    to[0] = states.half(0);
+    to[kBlockQuads] = states.half(1);
   }
 };
 
@@ -78,7 +78,7 @@ __device__ void packed_activations(const HalfStep& work, const Stages<kDigits>& 
   const Layer& layer = work.layer;
   const int warp = static_cast<int>(threadIdx.x) / kWarp, n_words = stages.n_warps / 2;
   const int64_t n_blocks = ceil_div(layer.n_in, kBlock);
-  int32_t sums[kDigits][kPairs][kTiles][4] = {};
+  Sums<kDigits> sums = {};
   QuadsOnTheWay next;
   if (n_blocks > 0) {
     stages.copy_digits(layer, panel, 0);
@@ -99,28 +99,13 @@ __device__ void packed_activations(const HalfStep& work, const Stages<kDigits>& 
 #pragma unroll
       for (int d = 0; d < kDigits; ++d)
 #pragma unroll
-        for (int tile = 0; tile < kTiles; ++tile) {
-          uint32_t b[2];
-          load_tile(b, stages.digits(block) + Stages<kDigits>::tile(d, inner, tile));
-#pragma unroll
-          for (int pair = 0; pair < kPairs; ++pair)
-            mma_u8s8(sums[d][pair][tile], a[pair], b[0], b[1]);
-        }
+        for (int tile = 0; tile < kTiles; ++tile)
+          add_products(sums[d], tile, a,
+                       stages.digits(block) + Stages<kDigits>::tile(d, inner, tile));
     }
     if (block + 1 < n_blocks) next.store(stages.quads(block + 1), n_words);
   }
-  const int64_t unit = panel * kPanel + 2 * (lane_id() % 4);
-#pragma unroll
-  for (int tile = 0; tile < kTiles; ++tile)
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const int64_t at = unit + tile * kTile + i % 2;
-      const float bias = at < layer.n_out ? layer.bias[at] : 0.f;
-#pragma unroll
-      for (int pair = 0; pair < kPairs; ++pair)
-        x[pair][tile][i] = combine<kDigits>(
-            step, bias, [&](int p) { return static_cast<float>(sums[p][pair][tile][i]); });
-    }
+  activate<kDigits>(sums, layer, panel, step, x);
 }
 
 // The A operands of 16 chains by 32 inputs of levels: the low and the high bytes.

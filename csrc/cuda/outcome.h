@@ -138,6 +138,8 @@ __device__ __forceinline__ void settle(const Activations& x, const Piece& piece,
                                        Store store) {
   const int row = lane_id() / 4, column = lane_id() % 4;
   const int64_t unit = piece.panel * kPanel + 2 * column;
+  const bool has_values =
+      outcome.preactivation != nullptr || outcome.mean != nullptr || outcome.planes != nullptr;
   uint32_t part[4 * kTiles] = {};
 #pragma unroll
   for (int octet = 0; octet < kOctets; ++octet) {
@@ -146,7 +148,7 @@ __device__ __forceinline__ void settle(const Activations& x, const Piece& piece,
 #pragma unroll
     for (int slot = 0; slot < 8; ++slot)
       of_chain[slot] = x[octet / 2][slot / 2][octet % 2 * 2 + slot % 2];
-    store_row(of_chain, outcome, piece, chain, unit, n_out, n_chains);
+    if (has_values) store_row(of_chain, outcome, piece, chain, unit, n_out, n_chains);
     if (outcome.packed == nullptr || chain >= n_chains) continue;
     adjust(of_chain, outcome, chain, unit, n_out);
     const uint32_t on = draw_row(of_chain, outcome.draw, chain, unit);

@@ -8,6 +8,7 @@
 #include "common/layout.h"
 #include "common/numerics.h"
 #include "cuda/ptx.h"
+#include "ops.h"
 
 namespace ncg::cuda {
 
@@ -36,22 +37,24 @@ __device__ __forceinline__ void transpose_bytes(uint32_t (&w)[4]) {
 
 // The quad of units 4 quad .. by the eight octets of a word of packed states; 0 past the ends.
 struct QuadWord {
-  Octets half[2];
-};
-__device__ __forceinline__ QuadWord load_quad(const uint64_t* packed, int64_t n_units,
-                                              int64_t words, int64_t quad, int64_t word) {
-  QuadWord q;
+  uint64_t unit[4];
+
+  __device__ __forceinline__ void load(const uint64_t* packed, int64_t n_units, int64_t words,
+                                       int64_t quad, int64_t word) {
 #pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const int64_t unit = 4 * quad + i;
-    const uint64_t bits = unit < n_units && word < words ? packed[unit * words + word] : 0;
-    q.half[0].octet[i] = static_cast<uint32_t>(bits);
-    q.half[1].octet[i] = static_cast<uint32_t>(bits >> 32);
+    for (int i = 0; i < 4; ++i) {
+      const int64_t at = 4 * quad + i;
+      unit[i] = at < n_units && word < words ? packed[at * words + word] : 0;
+    }
   }
-  transpose_bytes(q.half[0].octet);
-  transpose_bytes(q.half[1].octet);
-  return q;
-}
+  __device__ __forceinline__ Octets half(int which) const {
+    Octets four;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) four.octet[i] = static_cast<uint32_t>(unit[i] >> 32 * which);
+    transpose_bytes(four.octet);
+    return four;
+  }
+};
 
 // One octet of a quad of packed states; 0 past the ends.
 __device__ __forceinline__ uint32_t load_octet(const uint64_t* packed, int64_t n_units,
@@ -92,8 +95,19 @@ __device__ __forceinline__ void load_states(uint32_t (&a)[kPairs][4], const Octe
     }
 }
 
-using Sums = int32_t[kTiles][4];  // of one pair of octets
+template <int kDigits>
+using Sums = int32_t[kDigits][kPairs][kTiles][4];
 using Activations = float[kPairs][kTiles][4];
+
+// Adds the products of 32 inputs with one digit of one tile.
+__device__ __forceinline__ void add_products(int32_t (&sums)[kPairs][kTiles][4], int tile,
+                                             const uint32_t (&a)[kPairs][4],
+                                             const uint8_t* digits) {
+  uint32_t b[2];
+  load_tile(b, digits);
+#pragma unroll
+  for (int pair = 0; pair < kPairs; ++pair) mma_u8s8(sums[pair][tile], a[pair], b[0], b[1]);
+}
 
 // x = step (... + 256 sum_1 + sum_0) + bias, from the highest place down. place(p) is a float.
 template <int kPlaces, class Place>
@@ -102,6 +116,24 @@ __device__ __forceinline__ float combine(float step, float bias, Place place) {
 #pragma unroll
   for (int p = kPlaces - 2; p >= 0; --p) x = fma(x, 256.f, place(p));
   return fma(x, step, bias);
+}
+
+// x of a panel's units from the sums of each digit.
+template <int kDigits>
+__device__ __forceinline__ void activate(const Sums<kDigits>& sums, const Layer& layer,
+                                         int64_t panel, float step, Activations& x) {
+  const int64_t unit = panel * kPanel + 2 * (lane_id() % 4);
+#pragma unroll
+  for (int tile = 0; tile < kTiles; ++tile)
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int64_t at = unit + tile * kTile + i % 2;
+      const float bias = at < layer.n_out ? layer.bias[at] : 0.f;
+#pragma unroll
+      for (int pair = 0; pair < kPairs; ++pair)
+        x[pair][tile][i] = combine<kDigits>(
+            step, bias, [&](int p) { return static_cast<float>(sums[p][pair][tile][i]); });
+    }
 }
 
 }  // namespace ncg::cuda
