@@ -7,7 +7,7 @@
 
 #include "cpu/barrier.h"
 #include "cpu/dispatch.h"
-#include "op_arguments.h"
+#include "learning_arguments.h"
 
 namespace py = pybind11;
 

@@ -1,7 +1,7 @@
 // The ops of ncg_fast._cuda that learn. Their scratch memory is one tensor of scratch_bytes bytes.
 #include "bindings_cuda.h"
 #include "cuda/training.h"
-#include "op_arguments.h"
+#include "learning_arguments.h"
 
 namespace py = pybind11;
 
