@@ -3,6 +3,7 @@
 import os
 import shlex
 import shutil
+import subprocess
 import sysconfig
 from pathlib import Path
 from typing import NamedTuple
@@ -85,8 +86,6 @@ def cuda() -> Module | None:
 
 def cuda_home(nvcc: str) -> Path:
     """The toolkit's folder: where nvcc itself says it is, as it may be a script elsewhere."""
-    import subprocess
-
     dry_run = [nvcc, "--dryrun", "-x", "cu", "/dev/null"]
     said = subprocess.run(dry_run, capture_output=True, text=True).stderr
     tops = [line.split("=", 1)[1] for line in said.splitlines() if line.startswith("#$ TOP=")]

@@ -182,7 +182,7 @@ __device__ void level_activations(const HalfStep& work, const Stages<kDigits>& s
     for (int i = 0; i < 4; ++i) {
       const int64_t at = unit + (first_tile + tile) * kTile + i % 2;
       x[tile][i] = combine<kPlaces>(step, at < layer.n_out ? layer.bias[at] : 0.f, [&](int p) {
-        return static_cast<float>((int64_t{upper[p][tile][i]} << kLowBits) + lower[p][tile][i]);
+        return static_cast<float>(int64_t{upper[p][tile][i]} * (1 << kLowBits) + lower[p][tile][i]);
       });
     }
 }
