@@ -1,13 +1,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt
-CSRC := $(shell find csrc -type f)
+CSRC := $(shell find csrc -type f -not -name '*.pyc')
+CXX_SOURCES := $(filter-out %.py,$(CSRC)) $(shell find tests -name '*.h' -o -name '*.cpp') benchmarks/limits.cpp
 
-.PHONY: help setup demo test bench sanitize lint format clean
+.PHONY: help setup demo test bench gpu-check sanitize lint format clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-9s %s\n", $$1, $$2 }' Makefile
 
 setup: .venv/installed  ## create .venv, compile csrc, install the package into it (editable)
 
@@ -20,6 +21,9 @@ test: setup  ## run the tests
 bench: setup  ## time every job against its baselines, in ten minutes; writes benchmarks/results and README.md
 	$(BIN)/python benchmarks/speed.py --write
 
+gpu-check:  ## on a machine with a GPU: build for it, test, sanitize, time; nothing is downloaded
+	.ci/gpu-check
+
 sanitize: setup  ## run the kernels' tests under GCC's sanitizers: addresses, undefined behaviour, threads
 	.ci/sanitize address,undefined
 	.ci/sanitize thread
@@ -28,12 +32,12 @@ lint: .venv/lint-installed  ## check style, types and format, changing nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $(CSRC) benchmarks/limits.cpp tests/amx_on_host/cpu/tiles.h
+	$(BIN)/clang-format --dry-run --Werror $(CXX_SOURCES)
 
 format: .venv/lint-installed  ## rewrite the sources in the project's format
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $(CSRC) benchmarks/limits.cpp tests/amx_on_host/cpu/tiles.h
+	$(BIN)/clang-format -i $(CXX_SOURCES)
 
 clean:  ## remove what building and testing made; keeps .venv's packages and runs/
 	rm -rf build dist *.egg-info ncg_fast/_*.so .venv/installed .venv/lint-installed

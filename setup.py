@@ -1,46 +1,19 @@
-"""Build the extension module ncg_fast._cpu, each source with the flags of its instruction set."""
+"""Build the extension modules of csrc/sources.py with ninja."""
 
-import os
 import shlex
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import ninja
-import pybind11
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError
 
-IS_X86 = sysconfig.get_platform().endswith(("x86_64", "amd64"))
+sys.path.insert(0, str(Path(__file__).parent / "csrc"))
+from sources import CHECK, FLAGS, Module, cpu, cuda
 
-# No -ffast-math, no contraction: every instruction set must return the same bits. Coalescing of
-# variables makes GCC 12 spill the sums of the inner loops: a quarter slower.
-FLAGS = "-std=c++17 -O3 -g0 -fvisibility=hidden -fopenmp -Icsrc -ffp-contract=off "
-FLAGS += "-fno-tree-coalesce-vars"
-
-# Set by .ci/sanitize. Python's own flags have -fwrapv, under which no signed overflow is reported.
-CHECK = os.environ.get("NCG_FAST_SANITIZE", "")
-FLAGS += f" -fsanitize={CHECK} -fno-sanitize-recover=all -fno-wrapv -O2 -g1 -w" if CHECK else ""
-
-# Lowest instruction set first: of an inline function compiled in several objects the linker keeps
-# the first copy, and that one must run on every processor.
-CPU_FLAGS = {
-    "csrc/bindings_cpu.cpp": f"-I{shlex.quote(pybind11.get_include())}",
-    "csrc/cpu/dispatch.cpp": "-DNCG_FAST_X86=1" if IS_X86 else "",
-    "csrc/cpu/barrier.cpp": "",
-    "csrc/cpu/scratch.cpp": "",
-    "csrc/cpu/base.cpp": "",
-}
-AVX512 = "-mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mfma -mbmi2 "
-AVX512 += "-mprefer-vector-width=512"
-if IS_X86:
-    CPU_FLAGS |= {
-        "csrc/cpu/avx2.cpp": "-mavx2 -mfma -mbmi2",
-        "csrc/cpu/avx512.cpp": AVX512,
-        "csrc/cpu/amx.cpp": AVX512,  # and tiles, in assembly
-    }
+MODULES = {module.name: module for module in (cpu(), cuda()) if module is not None}
 
 
 class BuildExtension(build_ext):
@@ -52,49 +25,66 @@ class BuildExtension(build_ext):
                 f"setup: compiler must be GCC or Clang, got {self.compiler.compiler_type!r}. "
                 "Build on Linux, or on Windows under WSL."
             )
-        objects = self.compile_objects(ext)
+        objects = self.compile_objects(MODULES[ext.name])
         library, flags = self.get_ext_fullpath(ext.name), ext.extra_link_args
         self.compiler.link_shared_object(objects, library, extra_postargs=flags, target_lang="c++")
 
-    def compile_objects(self, ext: Extension) -> list[str]:
+    def compile_objects(self, module: Module) -> list[str]:
         """Write build.ninja beside the objects, run it, return the objects in link order."""
         # Not build_temp, which is new and empty at every editable install.
-        folder = Path("build", CHECK, f"{ext.name}-{self.plat_name}-{sys.implementation.cache_tag}")
+        tag = f"{module.name}-{self.plat_name}-{sys.implementation.cache_tag}"
+        folder = Path("build", CHECK, tag)
         folder.mkdir(parents=True, exist_ok=True)
         command = [*self.compiler.compiler_so_cxx, *(f"-I{path}" for path in self.include_dirs)]
-        compiler = shlex.join(command).replace("$", "$$")
-        objects = [str(folder / Path(source).with_suffix(".o")) for source in ext.sources]
+        objects = [str(folder / Path(source).with_suffix(".o")) for source in module.sources]
         with (folder / "build.ninja").open("w") as file:
             rules = ninja.Writer(file)
             rules.variable("builddir", str(folder))
             rules.rule(
                 "compile",
-                command=f"{compiler} {FLAGS} $flags -MMD -MF $out.d -c $in -o $out",
+                command=f"{quoted(command)} {FLAGS} $flags -MMD -MF $out.d -c $in -o $out",
                 description="compile $in",
                 depfile="$out.d",
                 deps="gcc",
             )
-            for source, output in zip(ext.sources, objects, strict=True):
-                flags = CPU_FLAGS[source].replace("$", "$$")
-                rules.build(output, "compile", source, variables={"flags": flags})
+            # What the assembler says of registers and spills stays beside the object.
+            nvcc = f"{quoted(module.nvcc)} -MD -MF $out.d -c $in -o $out"
+            rules.rule(
+                "compile_cuda",
+                command=f"{nvcc} >$out.log 2>&1 || {{ cat $out.log; exit 1; }}",
+                description="compile $in",
+                depfile="$out.d",
+                deps="gcc",
+            )
+            for source, output in zip(module.sources, objects, strict=True):
+                flags = module.sources[source].replace("$", "$$")
+                rule = "compile_cuda" if source.endswith(".cu") else "compile"
+                rules.build(output, rule, source, variables={"flags": flags})
         run_ninja = [sys.executable, "-m", "ninja", "-f", str(folder / "build.ninja")]
         if status := subprocess.run(run_ninja).returncode:
+            compilers = " and ".join([command[0], *module.nvcc[:1]])
             raise CompileError(
-                f"setup: {self.compiler.compiler_so_cxx[0]} must compile {ext.name} as C++17, got "
-                f"exit status {status}. Read the first error above, or set CXX to another compiler."
+                f"setup: {compilers} must compile {module.name} as C++17, got exit status "
+                f"{status}. Read the first error above, or set CXX to another compiler."
             )
         return objects
+
+
+def quoted(command: list[str]) -> str:
+    """The command for a shell in a file of ninja."""
+    return shlex.join(command).replace("$", "$$")
 
 
 setup(
     ext_modules=[
         Extension(
-            "ncg_fast._cpu",
-            sources=list(CPU_FLAGS),
-            depends=sorted(str(path) for path in Path("csrc").rglob("*.*")),
-            extra_link_args=FLAGS.split(),
+            name,
+            sources=list(module.sources),
+            depends=sorted(str(p) for p in Path("csrc").rglob("*.*") if p.suffix != ".pyc"),
+            extra_link_args=module.link,
             language="c++",
         )
+        for name, module in MODULES.items()
     ],
     cmdclass={"build_ext": BuildExtension},
 )

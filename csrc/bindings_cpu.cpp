@@ -1,5 +1,6 @@
 // ncg_fast._cpu: the ops on tensors of torch, arguments as in ncg_fast/reference.py, then the
-// results to fill (allocated by ncg_fast/cpu.py) and the number of threads. The GIL is released.
+// results to fill (allocated by ncg_fast/launcher.py) and the number of threads. The GIL is
+// released.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
@@ -8,7 +9,7 @@
 
 #include "cpu/barrier.h"
 #include "cpu/dispatch.h"
-#include "op_arguments.h"
+#include "learning_arguments.h"
 
 namespace py = pybind11;
 
@@ -19,19 +20,15 @@ namespace {
 
 const OpTable& table() { return *chosen().table; }
 
-void pack_states(const Tensor& from, const Tensor& to) {
+// One thread packs and unpacks.
+void pack_states(const Tensor& from, const Tensor& to, int64_t /*n_threads*/) {
   const Call call{"pack_states"};
-  const int64_t n_chains = call.size("states", from, 0, 2, kMaxChains),
-                n_units = call.size("states", from, 1, 2);
-  if (from.dtype == torch_names.uint8)
-    call.read<uint8_t>("states", from, from.count);
-  else
-    call.read<bool>("states", from, from.count);  // bytes, too
-  table().pack_states(static_cast<const uint8_t*>(from.data), n_chains, n_units,
-                      packed_out(call, {"result", to}, n_units, n_chains));
+  const StatesToPack s = states_to_pack(call, from);
+  table().pack_states(s.states, s.n_chains, s.n_units,
+                      packed_out(call, {"result", to}, s.n_units, s.n_chains));
 }
 
-void unpack_states(const Tensor& from, int64_t n, const Tensor& to) {
+void unpack_states(const Tensor& from, int64_t n, const Tensor& to, int64_t /*n_threads*/) {
   const Call call{"unpack_states"};
   const int64_t n_units = call.size("packed", from, 0, 2), n_chains = chains(call, n);
   const uint64_t* in = packed(call, {"packed", from}, n_units, n_chains);
@@ -43,35 +40,18 @@ void pack_weights(const Tensor& weight, const Tensor& mask, int64_t n_digits, in
                   std::optional<int64_t> capacity, const Tensor& to_hidden,
                   const Tensor& to_visible, int64_t n_threads) {
   const Call call{"pack_weights"};
-  const int64_t n_hidden = call.size("weight", weight, 0, 2),
-                n_visible = call.size("weight", weight, 1, 2);
-  const int n = static_cast<int>(call.integer("n_digits", n_digits, 2, 3));
-  const Named there{"result", to_hidden}, back{"result", to_visible};
-  const WrittenDigits out = capacity
-                                ? new_sparse(call, there, back, n_hidden, n_visible,
-                                             call.integer("capacity", *capacity, 0, kMaxInt), n)
-                                : new_dense(call, there, back, n_hidden, n_visible, n);
   table().pack_weights(
-      {call.read<float>("weight", weight, weight.count), given_mask(call, mask, weight.count),
-       n_hidden, n_visible, n, exponent(call, e), out.to_hidden, out.to_visible,
-       out.sparse_to_hidden, out.sparse_to_visible, out.capacity},
+      weights_to_pack(call, weight, mask, n_digits, e, capacity, to_hidden, to_visible),
       threads(call, n_threads));
 }
-
-// The two directions of a half step differ in names and stream.
-struct Direction {
-  const char *op, *states, *digits, *bias;
-  uint32_t stream;
-};
 
 template <const Direction& d>
 void mean(const Tensor& given, const Tensor& digits, const Tensor& bias, int64_t e, int64_t n,
           const Tensor& out, int64_t n_threads) {
   const Call call{d.op};
-  const int64_t n_in = inputs(call, {d.states, given}), n_chains = chains(call, n);
-  const Layer l = layer(call, {d.digits, digits}, {d.bias, bias}, n_in, e);
-  table().mean(l, states(call, {d.states, given}, n_in, n_chains),
-               call.write<float>("result", out, product({n_chains, l.n_out})),
+  const HalfStepArguments a = half_step_of(call, d, given, digits, bias, e, n);
+  table().mean(a.layer, a.states,
+               call.write<float>("result", out, product({a.states.n_chains, a.layer.n_out})),
                threads(call, n_threads));
 }
 
@@ -80,19 +60,14 @@ void sample(const Tensor& given, const Tensor& digits, const Tensor& bias, int64
             int64_t seed, int64_t chain_offset, int64_t step, const Tensor& beta, const Tensor& out,
             int64_t n_threads) {
   const Call call{d.op};
-  const int64_t n_in = inputs(call, {d.states, given}), n_chains = chains(call, n);
-  const Layer l = layer(call, {d.digits, digits}, {d.bias, bias}, n_in, e);
+  const HalfStepArguments a = half_step_of(call, d, given, digits, bias, e, n);
   Draw uniforms = draw(call, seed, chain_offset, step);
   uniforms.stream = d.stream;
-  uniforms.beta = call.read_given<float>("beta", beta, n_chains);
-  table().sample(l, states(call, {d.states, given}, n_in, n_chains), uniforms,
-                 packed_out(call, {"result", out}, l.n_out, n_chains), threads(call, n_threads));
+  uniforms.beta = call.read_given<float>("beta", beta, a.states.n_chains);
+  table().sample(a.layer, a.states, uniforms,
+                 packed_out(call, {"result", out}, a.layer.n_out, a.states.n_chains),
+                 threads(call, n_threads));
 }
-
-constexpr Direction kHiddenMean{"hidden_mean", "visible", "to_hidden", "hidden_bias", 0},
-    kVisibleMean{"visible_mean", "hidden", "to_visible", "visible_bias", 0},
-    kSampleHidden{"sample_hidden", "visible", "to_hidden", "hidden_bias", kHiddenStream},
-    kSampleVisible{"sample_visible", "hidden", "to_visible", "visible_bias", kVisibleStream};
 
 void gibbs_steps(const Tensor& visible, const Tensor& to_hidden, const Tensor& to_visible,
                  const Tensor& visible_bias, const Tensor& hidden_bias, int64_t e, int64_t n,
@@ -100,23 +75,10 @@ void gibbs_steps(const Tensor& visible, const Tensor& to_hidden, const Tensor& t
                  const Tensor& beta, const Tensor& clamped, const Tensor& visible_out,
                  const Tensor& hidden_out, int64_t n_threads) {
   const Call call{"gibbs_steps"};
-  const Named b{"visible_bias", visible_bias}, c{"hidden_bias", hidden_bias};
-  const int64_t n_visible = call.units(b.name, b.tensor), n_hidden = call.units(c.name, c.tensor),
-                n_chains = chains(call, n);
-  Draw uniforms = draw(call, seed, chain_offset, step);
-  uniforms.beta = call.read_given<float>("beta", beta, n_chains);
-  const uint64_t* clamps = nullptr;
-  if (clamped) {  // their start is read as packed states
-    packed(call, {"visible", visible}, n_visible, n_chains);
-    clamps = packed(call, {"clamped", clamped}, n_visible, n_chains);
-  }
-  table().gibbs_steps(
-      {layer(call, {"to_hidden", to_hidden}, c, n_visible, e),
-       layer(call, {"to_visible", to_visible}, b, n_hidden, e),
-       states(call, {"visible", visible}, n_visible, n_chains), uniforms, steps(call, n_steps),
-       clamps, packed_out(call, {"result", visible_out}, n_visible, n_chains),
-       packed_out(call, {"result", hidden_out}, n_hidden, n_chains)},
-      threads(call, n_threads));
+  const GibbsTensors tensors{visible, to_hidden, to_visible,  visible_bias, hidden_bias,
+                             beta,    clamped,   visible_out, hidden_out};
+  const Draw first = draw(call, seed, chain_offset, step);
+  table().gibbs_steps(gibbs_of(call, tensors, e, n, n_steps, first), threads(call, n_threads));
 }
 
 void connection_gradient(const Tensor& hidden_data, const Tensor& visible_data,
@@ -125,17 +87,9 @@ void connection_gradient(const Tensor& hidden_data, const Tensor& visible_data,
                          const Tensor& by_weight, const Tensor& by_strength,
                          const Tensor& by_visible, const Tensor& by_hidden, int64_t n_threads) {
   const Call call{"connection_gradient"};
-  const int64_t n_hidden = call.size("hidden_data", hidden_data, 1, 2),
-                n_visible = call.size("visible_model", visible_model, 0, 2),
-                pairs = product({n_hidden, n_visible});
   table().connection_gradient(
-      {phases(call, hidden_data, visible_data, hidden_model, visible_model, n_hidden, n_visible),
-       n_hidden, n_visible, call.read_given<float>("weight", weight, pairs),
-       given_mask(call, mask, pairs), call.write<float>("result", difference, pairs),
-       call.write<float>("result", by_weight, mask ? pairs : 0),
-       call.write<float>("result", by_strength, weight ? pairs : 0),
-       call.write<float>("result", by_visible, n_visible),
-       call.write<float>("result", by_hidden, n_hidden)},
+      gradient(call, hidden_data, visible_data, hidden_model, visible_model, weight, mask,
+               {difference, by_weight, by_strength, by_visible, by_hidden}),
       threads(call, n_threads));
 }
 
@@ -159,48 +113,37 @@ void ncg_update(const Tensor& weight, const Tensor& strength, const Tensor& mask
          found);
 }
 
-constexpr char kTrainStep[] = "train_step_", kTrainSteps[] = "train_steps_";
-
-// n_batches of n_rows each, one step after the other, until max |W| leaves [least, most] or the
-// connections no longer fit into sparse digits.
 template <const char* kOp>
-void train_steps(const Tensor& weight, const Tensor& strength, const Tensor& mask, const Tensor& b,
-                 const Tensor& c, const Tensor& to_hidden, const Tensor& to_visible,
-                 const Tensor& weight_velocity, const Tensor& visible_velocity,
-                 const Tensor& hidden_velocity, const Tensor& visible_data, const Tensor& kept,
-                 int64_t n_rows, int64_t n, int64_t n_steps, int64_t e, int64_t n_labels, float lr,
-                 float lr_strength, float momentum, float weight_decay, int64_t seed, int64_t step,
-                 double least, double most, int64_t n_batches, const Tensor& out,
-                 int64_t n_threads) {
+void run_train_steps(const Tensor& weight, const Tensor& strength, const Tensor& mask,
+                     const Tensor& b, const Tensor& c, const Tensor& to_hidden,
+                     const Tensor& to_visible, const Tensor& weight_velocity,
+                     const Tensor& visible_velocity, const Tensor& hidden_velocity,
+                     const Tensor& visible_data, const Tensor& kept, int64_t n_rows, int64_t n,
+                     int64_t n_steps, int64_t e, int64_t n_labels, float lr, float lr_strength,
+                     float momentum, float weight_decay, int64_t seed, int64_t step, double least,
+                     double most, int64_t n_batches, const Tensor& out, int64_t n_threads) {
   const Call call{kOp};
   const Parameters p = parameters(call,
                                   {weight, strength, mask, b, c, to_hidden, to_visible,
                                    weight_velocity, visible_velocity, hidden_velocity},
                                   e, n_labels);
-  const int64_t rows = call.integer("n_rows", n_rows, 1, kMaxChains);
-  // CD starts at the rows: as many chains.
-  const int64_t n_chains = call.integer("n_chains", n, kept ? 1 : rows, kept ? kMaxChains : rows);
-  call.integer("n_batches", n_batches, 1, kMaxInt);
-  States data = first_batch(call, {"visible_data", visible_data}, p.n_visible, rows, n_batches);
-  uint64_t* start = kept ? packed_out(call, {"chains", kept}, p.n_visible, n_chains) : nullptr;
-  const int64_t sweeps = steps(call, n_steps);
-  const Draw first = draw(call, seed, 0, step);
+  const TrainSteps op =
+      train_steps(call, p, visible_data, kept, n_rows, n, n_steps,
+                  {lr, lr_strength, momentum, weight_decay}, seed, step, {least, most}, n_batches);
   const int n_workers = threads(call, n_threads);
   double* found = result(call, out, 4);
 
-  const int64_t bytes = visible_data.count / n_batches * (data.levels ? 4 : 8);
+  TrainStep batch = op.first;
   UpdateResult sum{};
   int64_t done = 0;
-  while (done < n_batches) {
-    const Rates rates{lr, lr_strength, momentum, weight_decay};
-    const int64_t sweep = first.step + done * sweeps;
-    const UpdateResult one =
-        table().train_step({p, data, start, n_chains, sweeps, rates, first.seed, sweep}, n_workers);
+  while (done < op.n_batches) {
+    const UpdateResult one = table().train_step(batch, n_workers);
     ++done;
-    data.data = static_cast<const char*>(data.data) + bytes;
+    batch.visible_data.data = static_cast<const char*>(batch.visible_data.data) + op.batch_stride;
+    batch.step += batch.n_steps;
     sum = {one.max_abs, sum.switched_on + one.switched_on, sum.switched_off + one.switched_off};
     const bool fit = p.sparse_to_hidden == nullptr || p.sparse_to_hidden[kSparseCount] >= 0;
-    if (!(fit && one.max_abs >= least && one.max_abs <= most)) break;
+    if (!(fit && one.max_abs >= op.least && one.max_abs <= op.most)) break;
   }
   report(sum, found);
   found[3] = static_cast<double>(done);
@@ -210,12 +153,9 @@ void free_energy(const Tensor& visible, const Tensor& to_hidden, const Tensor& v
                  const Tensor& hidden_bias, int64_t e, int64_t n, const Tensor& out,
                  int64_t n_threads) {
   const Call call{"free_energy"};
-  const int64_t n_visible = call.units("visible_bias", visible_bias), n_chains = chains(call, n);
-  table().free_energy(
-      layer(call, {"to_hidden", to_hidden}, {"hidden_bias", hidden_bias}, n_visible, e),
-      states(call, {"visible", visible}, n_visible, n_chains),
-      call.read<float>("visible_bias", visible_bias, n_visible),
-      call.write<double>("result", out, n_chains), threads(call, n_threads));
+  const FreeEnergy f =
+      free_energy_of(call, visible, to_hidden, visible_bias, hidden_bias, e, n, out);
+  table().free_energy(f.to_hidden, f.visible, f.visible_bias, f.energy, threads(call, n_threads));
 }
 
 void anneal(const Tensor& visible, const Tensor& to_hidden, const Tensor& to_visible,
@@ -223,18 +163,10 @@ void anneal(const Tensor& visible, const Tensor& to_hidden, const Tensor& to_vis
             const Tensor& betas, int64_t e, int64_t n, int64_t seed, int64_t chain_offset,
             int64_t step, const Tensor& log_weights, int64_t n_threads) {
   const Call call{"anneal"};
-  const Named b{"visible_bias", visible_bias}, c{"hidden_bias", hidden_bias};
-  const int64_t n_visible = call.units(b.name, b.tensor), n_hidden = call.units(c.name, c.tensor),
-                n_chains = chains(call, n);
-  call.integer("n_betas", call.size("betas", betas, 0, 1), 2, kMaxInt);
-  table().anneal({layer(call, {"to_hidden", to_hidden}, c, n_visible, e),
-                  layer(call, {"to_visible", to_visible}, b, n_hidden, e),
-                  call.read<float>("base_bias", base_bias, n_visible),
-                  call.read<double>("betas", betas, betas.count), betas.count, n_chains,
-                  draw(call, seed, chain_offset, step),
-                  packed_out(call, {"visible", visible}, n_visible, n_chains),
-                  call.write<double>("result", log_weights, n_chains)},
-                 threads(call, n_threads));
+  const AnnealTensors tensors{visible,     to_hidden, to_visible, visible_bias,
+                              hidden_bias, base_bias, betas,      log_weights};
+  const Draw uniforms = draw(call, seed, chain_offset, step);
+  table().anneal(anneal_of(call, tensors, e, n, uniforms), threads(call, n_threads));
 }
 
 // --- which instruction set runs them ---
@@ -255,7 +187,8 @@ void use_instruction_set(const std::string& name) {
 }
 
 void define(py::module_& m) {
-  torch_names.load();
+  torch_names.load("is_cpu");
+  sparse_digits = true;
   m.doc() = "CPU kernels of ncg_fast on tensors of torch, see csrc/ops.h.";
   m.def("instruction_set", [] { return std::string(chosen().name); });
   m.def("instruction_sets", &names, py::arg("supported") = true);
@@ -273,8 +206,8 @@ void define(py::module_& m) {
   m.def("gibbs_steps", &gibbs_steps, release);
   m.def("connection_gradient", &connection_gradient, release);
   m.def("ncg_update_", &ncg_update, release);
-  m.def("train_step_", &train_steps<kTrainStep>, release);
-  m.def("train_steps_", &train_steps<kTrainSteps>, release);
+  m.def("train_step_", &run_train_steps<kTrainStep>, release);
+  m.def("train_steps_", &run_train_steps<kTrainSteps>, release);
   m.def("free_energy", &free_energy, release);
   m.def("anneal", &anneal, release);
 }

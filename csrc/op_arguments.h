@@ -1,19 +1,14 @@
 // From the tensors and numbers of one call to the structures of ops.h, checked on the way.
 #pragma once
-#include "common/layout.h"
+#include <optional>
+
 #include "common/numerics.h"
+#include "digit_arguments.h"
 #include "ops.h"
-#include "tensor_argument.h"
 
 namespace ncg {
 
-constexpr int64_t kMaxInt = INT32_MAX;
 constexpr int64_t kMinExponent = -60, kMaxExponent = 129;  // as in ncg_fast/numerics.py
-
-struct Named {
-  const char* name;
-  const Tensor& tensor;
-};
 
 inline int64_t words(int64_t n_chains) { return ceil_div(n_chains, kWord); }
 
@@ -28,6 +23,20 @@ inline int exponent(const Call& call, int64_t e) {
 }
 inline int threads(const Call& call, int64_t n) {
   return static_cast<int>(call.integer("n_threads", n, 1, kMaxInt));
+}
+
+struct StatesToPack {
+  const uint8_t* states;
+  int64_t n_chains, n_units;
+};
+inline StatesToPack states_to_pack(const Call& call, const Tensor& from) {
+  const int64_t n_chains = call.size("states", from, 0, 2, kMaxChains),
+                n_units = call.size("states", from, 1, 2);
+  if (from.dtype == torch_names.uint8)
+    call.read<uint8_t>("states", from, from.count);
+  else
+    call.read<bool>("states", from, from.count);  // bytes, too
+  return {static_cast<const uint8_t*>(from.data), n_chains, n_units};
 }
 
 inline const uint8_t* given_mask(const Call& call, const Tensor& mask, int64_t count) {
@@ -56,45 +65,31 @@ inline int64_t inputs(const Call& call, Named s) {
   return call.size(s.name, s.tensor, is_levels(s.tensor) ? 1 : 0, 2, kMaxUnits);
 }
 
-inline int64_t digits_count(int64_t n_out, int64_t n_in, int n_digits) {
-  return product({ceil_div(n_out, kPanel), n_digits, ceil_div(n_in, kBlock), kPanel * kBlock});
+inline PackWeights weights_to_pack(const Call& call, const Tensor& weight, const Tensor& mask,
+                                   int64_t n_digits, int64_t e, std::optional<int64_t> capacity,
+                                   const Tensor& to_hidden, const Tensor& to_visible) {
+  const int64_t n_hidden = call.size("weight", weight, 0, 2),
+                n_visible = call.size("weight", weight, 1, 2);
+  const int n = static_cast<int>(call.integer("n_digits", n_digits, 2, 3));
+  if (capacity && !sparse_digits)
+    call.refuse("capacity", "be None on this device", std::to_string(*capacity));
+  const Named there{"result", to_hidden}, back{"result", to_visible};
+  const WrittenDigits out = capacity
+                                ? new_sparse(call, there, back, n_hidden, n_visible,
+                                             call.integer("capacity", *capacity, 0, kMaxInt), n)
+                                : new_dense(call, there, back, n_hidden, n_visible, n);
+  return {call.read<float>("weight", weight, weight.count),
+          given_mask(call, mask, weight.count),
+          n_hidden,
+          n_visible,
+          n,
+          exponent(call, e),
+          out.to_hidden,
+          out.to_visible,
+          out.sparse_to_hidden,
+          out.sparse_to_visible,
+          out.capacity};
 }
-inline int n_digits(const Call& call, Named digits) {
-  const int64_t n = call.size(digits.name, digits.tensor, 1, 5);
-  return static_cast<int>(call.integer("n_digits", n, 2, 3));
-}
-
-inline bool is_sparse(const Tensor& digits) { return digits.dtype == torch_names.int32; }
-
-// Sparse digits: their header, of this layer's sizes, and the room for connections. Offsets and
-// inputs are looked at where they are used.
-struct Sparse {
-  const int32_t* words;
-  int64_t capacity;
-  int n_digits;
-};
-inline Sparse sparse(const Call& call, Named digits, int64_t n_out, int64_t n_in) {
-  const int64_t count = call.size(digits.name, digits.tensor, 0, 1, INT64_MAX),
-                room = count - SparseLayout{n_out}.words(0);
-  if (room < 0 || room % 2 != 0 || room / 2 > kMaxInt)
-    call.refuse(digits.name, "have whole connections behind its header and offsets",
-                std::to_string(count) + " elements");
-  const int32_t* words = call.read<int32_t>(digits.name, digits.tensor, count);
-  const auto sizes = [](int64_t out, int64_t in) {
-    return "(" + std::to_string(out) + ", " + std::to_string(in) + ")";
-  };
-  if (words[kSparseOut] != n_out || words[kSparseIn] != n_in)
-    call.refuse(digits.name, "be of (n_out, n_in) = " + sizes(n_out, n_in) + " units",
-                sizes(words[kSparseOut], words[kSparseIn]));
-  const int n = words[kSparseDigits], held = words[kSparseCount];
-  if (n != 2 && n != 3) call.refuse(digits.name, "have 2 or 3 digits", std::to_string(n));
-  if (held < 0 || held > room / 2)
-    call.refuse(
-        digits.name, "hold all connections",
-        (held < 0 ? "more" : std::to_string(held)) + " with room for " + std::to_string(room / 2));
-  return {words, room / 2, n};
-}
-
 inline Layer layer(const Call& call, Named digits, Named bias, int64_t n_in, int64_t e) {
   const int64_t n_out = call.units(bias.name, bias.tensor);
   const float* biases = call.read<float>(bias.name, bias.tensor, n_out);
@@ -103,14 +98,8 @@ inline Layer layer(const Call& call, Named digits, Named bias, int64_t n_in, int
     return {nullptr, biases, n_out, n_in, s.n_digits, exponent(call, e), s.words, s.capacity};
   }
   const int n = n_digits(call, digits);
-  return {call.read<int8_t>(digits.name, digits.tensor, digits_count(n_out, n_in, n)),
-          biases,
-          n_out,
-          n_in,
-          n,
-          exponent(call, e),
-          nullptr,
-          0};
+  const int8_t* dense = call.read<int8_t>(digits.name, digits.tensor, digits_count(n_out, n_in, n));
+  return {aligned(call, digits.name, dense), biases, n_out, n_in, n, exponent(call, e), nullptr, 0};
 }
 
 inline Draw draw(const Call& call, int64_t seed, int64_t chain_offset, int64_t step) {
@@ -119,94 +108,90 @@ inline Draw draw(const Call& call, int64_t seed, int64_t chain_offset, int64_t s
           call.integer("step", step, 0, int64_t{1} << 55), 0, nullptr};
 }
 
-inline Phases phases(const Call& call, const Tensor& hidden_data, const Tensor& visible_data,
-                     const Tensor& hidden_model, const Tensor& visible_model, int64_t n_hidden,
-                     int64_t n_visible) {
-  const int64_t n_rows = call.size("hidden_data", hidden_data, 0, 2, kMaxChains);
-  const int64_t n_chains = call.size("hidden_model", hidden_model, 0, 2, kMaxChains);
-  return {call.read<int32_t>("hidden_data", hidden_data, product({n_rows, n_hidden})),
-          states(call, {"visible_data", visible_data}, n_visible, n_rows),
-          call.read<int32_t>("hidden_model", hidden_model, product({n_chains, n_hidden})),
-          {packed(call, {"visible_model", visible_model}, n_visible, n_chains), n_visible, n_chains,
-           false}};
+// The two directions of a half step differ in names and stream.
+struct Direction {
+  const char *op, *states, *digits, *bias;
+  uint32_t stream;
+};
+inline constexpr Direction kHiddenMean{"hidden_mean", "visible", "to_hidden", "hidden_bias", 0},
+    kVisibleMean{"visible_mean", "hidden", "to_visible", "visible_bias", 0},
+    kSampleHidden{"sample_hidden", "visible", "to_hidden", "hidden_bias", kHiddenStream},
+    kSampleVisible{"sample_visible", "hidden", "to_visible", "visible_bias", kVisibleStream};
+
+struct HalfStepArguments {
+  Layer layer;
+  States states;
+};
+inline HalfStepArguments half_step_of(const Call& call, const Direction& d, const Tensor& given,
+                                      const Tensor& digits, const Tensor& bias, int64_t e,
+                                      int64_t n) {
+  const int64_t n_in = inputs(call, {d.states, given}), n_chains = chains(call, n);
+  return {layer(call, {d.digits, digits}, {d.bias, bias}, n_in, e),
+          states(call, {d.states, given}, n_in, n_chains)};
 }
 
-// Where digits of both directions go: dense or sparse, the other pointers are null.
-struct WrittenDigits {
-  int8_t *to_hidden, *to_visible;
-  int32_t *sparse_to_hidden, *sparse_to_visible;
-  int64_t capacity;
-  int n_digits;
+// Both directions' layers, and what gibbs_steps does with them; results are written.
+struct GibbsTensors {
+  const Tensor &visible, &to_hidden, &to_visible, &visible_bias, &hidden_bias, &beta, &clamped,
+      &visible_out, &hidden_out;
 };
-inline WrittenDigits new_dense(const Call& call, Named forward, Named back, int64_t n_hidden,
-                               int64_t n_visible, int n_digits) {
-  return {
-      call.write<int8_t>(forward.name, forward.tensor, digits_count(n_hidden, n_visible, n_digits)),
-      call.write<int8_t>(back.name, back.tensor, digits_count(n_visible, n_hidden, n_digits)),
-      nullptr,
-      nullptr,
-      0,
-      n_digits};
-}
-inline WrittenDigits new_sparse(const Call& call, Named forward, Named back, int64_t n_hidden,
-                                int64_t n_visible, int64_t capacity, int n_digits) {
-  const SparseLayout there{n_hidden}, thence{n_visible};
-  return {nullptr,
-          nullptr,
-          call.write<int32_t>(forward.name, forward.tensor, there.words(capacity)),
-          call.write<int32_t>(back.name, back.tensor, thence.words(capacity)),
-          capacity,
-          n_digits};
-}
-inline WrittenDigits written_digits(const Call& call, Named forward, Named back, int64_t n_hidden,
-                                    int64_t n_visible) {
-  if (!is_sparse(forward.tensor))
-    return new_dense(call, forward, back, n_hidden, n_visible, n_digits(call, forward));
-  const Sparse there = sparse(call, forward, n_hidden, n_visible),
-               thence = sparse(call, back, n_visible, n_hidden);
-  const int n = there.n_digits;
-  if (thence.n_digits != n)
-    call.refuse(back.name, "have " + std::to_string(n) + " digits",
-                std::to_string(thence.n_digits));
-  return new_sparse(call, forward, back, n_hidden, n_visible, there.capacity, n);
+inline Gibbs gibbs_of(const Call& call, const GibbsTensors& t, int64_t e, int64_t n,
+                      int64_t n_steps, const Draw& first) {
+  const Named b{"visible_bias", t.visible_bias}, c{"hidden_bias", t.hidden_bias};
+  const int64_t n_visible = call.units(b.name, b.tensor), n_hidden = call.units(c.name, c.tensor),
+                n_chains = chains(call, n);
+  Draw uniforms = first;
+  uniforms.beta = call.read_given<float>("beta", t.beta, n_chains);
+  const uint64_t* clamps = nullptr;
+  if (t.clamped) {  // their start is read as packed states
+    packed(call, {"visible", t.visible}, n_visible, n_chains);
+    clamps = packed(call, {"clamped", t.clamped}, n_visible, n_chains);
+  }
+  return {layer(call, {"to_hidden", t.to_hidden}, c, n_visible, e),
+          layer(call, {"to_visible", t.to_visible}, b, n_hidden, e),
+          states(call, {"visible", t.visible}, n_visible, n_chains),
+          uniforms,
+          steps(call, n_steps),
+          clamps,
+          packed_out(call, {"result", t.visible_out}, n_visible, n_chains),
+          packed_out(call, {"result", t.hidden_out}, n_hidden, n_chains)};
 }
 
-// The tensors an update writes, as Python passes them.
-struct Written {
-  const Tensor &weight, &strength, &mask, &visible_bias, &hidden_bias, &to_hidden, &to_visible,
-      &weight_velocity, &visible_velocity, &hidden_velocity;
+struct FreeEnergy {
+  Layer to_hidden;
+  States visible;
+  const float* visible_bias;
+  double* energy;
 };
-inline Parameters parameters(const Call& call, const Written& w, int64_t e, int64_t n_labels) {
-  const int64_t n_hidden = call.size("weight", w.weight, 0, 2),
-                n_visible = call.size("weight", w.weight, 1, 2), pairs = w.weight.count;
-  const Named forward{"to_hidden", w.to_hidden}, back{"to_visible", w.to_visible};
-  const WrittenDigits digits = written_digits(call, forward, back, n_hidden, n_visible);
-  return {call.write<float>("weight", w.weight, pairs),
-          call.write_given<float>("connection_strength", w.strength, pairs),
-          reinterpret_cast<uint8_t*>(call.write<bool>("mask", w.mask, pairs)),
-          call.write<float>("visible_bias", w.visible_bias, n_visible),
-          call.write<float>("hidden_bias", w.hidden_bias, n_hidden),
-          digits.to_hidden,
-          digits.to_visible,
-          call.write_given<float>("weight_velocity", w.weight_velocity, pairs),
-          call.write_given<float>("visible_velocity", w.visible_velocity, n_visible),
-          call.write_given<float>("hidden_velocity", w.hidden_velocity, n_hidden),
-          n_hidden,
-          n_visible,
-          call.integer("n_labels", n_labels, 0, n_visible),
-          digits.n_digits,
-          exponent(call, e),
-          digits.sparse_to_hidden,
-          digits.sparse_to_visible,
-          digits.capacity};
+inline FreeEnergy free_energy_of(const Call& call, const Tensor& visible, const Tensor& to_hidden,
+                                 const Tensor& visible_bias, const Tensor& hidden_bias, int64_t e,
+                                 int64_t n, const Tensor& out) {
+  const int64_t n_visible = call.units("visible_bias", visible_bias), n_chains = chains(call, n);
+  return {layer(call, {"to_hidden", to_hidden}, {"hidden_bias", hidden_bias}, n_visible, e),
+          states(call, {"visible", visible}, n_visible, n_chains),
+          call.read<float>("visible_bias", visible_bias, n_visible),
+          call.write<double>("result", out, n_chains)};
 }
-inline double* result(const Call& call, const Tensor& out, int64_t count = 3) {
-  return call.write<double>("result", out, count);
-}
-inline void report(const UpdateResult& found, double* result) {
-  result[0] = static_cast<double>(found.max_abs);
-  result[1] = static_cast<double>(found.switched_on);
-  result[2] = static_cast<double>(found.switched_off);
+
+struct AnnealTensors {
+  const Tensor &visible, &to_hidden, &to_visible, &visible_bias, &hidden_bias, &base_bias, &betas,
+      &log_weights;
+};
+inline Anneal anneal_of(const Call& call, const AnnealTensors& t, int64_t e, int64_t n,
+                        const Draw& uniforms) {
+  const Named b{"visible_bias", t.visible_bias}, c{"hidden_bias", t.hidden_bias};
+  const int64_t n_visible = call.units(b.name, b.tensor), n_hidden = call.units(c.name, c.tensor),
+                n_chains = chains(call, n);
+  call.integer("n_betas", call.size("betas", t.betas, 0, 1), 2, kMaxInt);
+  return {layer(call, {"to_hidden", t.to_hidden}, c, n_visible, e),
+          layer(call, {"to_visible", t.to_visible}, b, n_hidden, e),
+          call.read<float>("base_bias", t.base_bias, n_visible),
+          call.read<double>("betas", t.betas, t.betas.count),
+          t.betas.count,
+          n_chains,
+          uniforms,
+          packed_out(call, {"visible", t.visible}, n_visible, n_chains),
+          call.write<double>("result", t.log_weights, n_chains)};
 }
 
 }  // namespace ncg

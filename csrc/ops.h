@@ -2,10 +2,10 @@
 // slowly.
 //
 // v visible units, h hidden units, W weights, A mask, S connection strength (all n_hidden x
-// n_visible, row-major), b, c visible and hidden bias. Formats: common/layout.h. Pointers are host
-// memory, 64-bit sizes, no ownership. Results are the same bits on every instruction set and thread
-// count (free_energy and the log-weights of anneal: float64 sums, 1e-10 relative). Scratch memory
-// is the calling thread's and is kept between calls.
+// n_visible, row-major), b, c visible and hidden bias. Formats: common/layout.h. Pointers are
+// memory of the device that runs the op, 64-bit sizes, no ownership. Results are the same bits on
+// every instruction set and thread count (free_energy and the log-weights of anneal: float64 sums,
+// 1e-10 relative). Scratch memory is the calling thread's and is kept between calls.
 #pragma once
 #include <cstdint>
 
@@ -116,6 +116,14 @@ struct TrainStep {
   Rates rates;
   uint64_t seed;
   int64_t step;
+};
+
+// n_batches steps one after the other, their data batch_stride bytes apart, until max |W| leaves
+// [least, most].
+struct TrainSteps {
+  TrainStep first;
+  int64_t n_batches, batch_stride;
+  double least, most;
 };
 
 // log p_beta(v) = (1-beta) a.v + beta b.v + sum_i softplus(beta x_i); for t = 1..n_betas-1:

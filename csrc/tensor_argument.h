@@ -10,10 +10,12 @@
 
 namespace ncg {
 
-// A tensor on the CPU, or None: then data and dtype are null and count is 0.
+// A tensor, or None: then data and dtype are null and count is 0.
 struct Tensor {
   void* data;
   int64_t count;
+  int64_t device;   // its number; -1: the CPU
+  bool here;        // whether the module's kernels reach its memory
   PyObject* dtype;  // one of torch's, which live for ever
   int n_axes;
   int64_t shape[5];  // the first axes
@@ -25,9 +27,10 @@ struct Tensor {
 // What the bindings ask torch for; filled when the module is imported.
 struct TorchNames {
   PyObject *float32, *float64, *int8, *int32, *int64, *uint8, *bool8;
-  PyObject *data_ptr, *dtype, *shape, *is_contiguous, *contiguous;
+  PyObject *data_ptr, *dtype, *shape, *is_contiguous, *contiguous, *get_device, *is_here;
 
-  void load() {
+  // memory: the attribute of a tensor that tells whether the module's kernels reach it.
+  void load(const char* memory) {
     const pybind11::module_ torch = pybind11::module_::import("torch");
     const auto get = [&](const char* name) {
       return torch.attr(name).cast<pybind11::object>().release().ptr();
@@ -44,6 +47,8 @@ struct TorchNames {
     shape = PyUnicode_InternFromString("shape");
     is_contiguous = PyUnicode_InternFromString("is_contiguous");
     contiguous = PyUnicode_InternFromString("contiguous");
+    get_device = PyUnicode_InternFromString("get_device");
+    is_here = PyUnicode_InternFromString(memory);
   }
 };
 inline TorchNames torch_names;
@@ -67,9 +72,12 @@ inline int64_t product(std::initializer_list<int64_t> factors) {
   return result;
 }
 
+constexpr int64_t kNoDevice = -2;
+
 // The checks of one call. They need no GIL.
 struct Call {
   const char* op;
+  mutable int64_t device = kNoDevice;  // of the tensors held so far: one for all
 
   [[noreturn]] void refuse(const char* name, const std::string& rule,
                            const std::string& actual) const {
@@ -117,6 +125,8 @@ struct Call {
   }
 
   void hold(const char* name, const Tensor& tensor, PyObject* dtype, int64_t count) const {
+    if (tensor && device == kNoDevice) device = tensor.device;
+    if (tensor && !(tensor.here && tensor.device == device)) refuse_device(name, tensor);
     const bool there = tensor.data != nullptr || count == 0;
     if (tensor.dtype == dtype && tensor.count == count && there) return;
     const pybind11::gil_scoped_acquire gil;
@@ -125,6 +135,13 @@ struct Call {
     if (tensor) actual = std::to_string(tensor.count) + text(tensor.dtype);
     if (!there) actual += " without memory";
     refuse(name, "hold " + std::to_string(count) + " elements" + text(dtype), actual);
+  }
+
+  [[noreturn]] void refuse_device(const char* name, const Tensor& tensor) const {
+    if (tensor.here)
+      refuse(name, "be on device " + std::to_string(device), std::to_string(tensor.device));
+    const pybind11::gil_scoped_acquire gil;
+    refuse(name, "have ." + std::string(pybind11::str(torch_names.is_here)), "a tensor without");
   }
 };
 
@@ -144,6 +161,8 @@ struct pybind11::detail::type_caster<ncg::Tensor> {
     if (value.copied) kept_ = call(names.contiguous);
     value.data = PyLong_AsVoidPtr(call(names.data_ptr).ptr());
     value.dtype = get(names.dtype).ptr();
+    value.here = get(names.is_here).ptr() == Py_True;
+    value.device = PyLong_AsLongLong(call(names.get_device).ptr());
     const object shape = get(names.shape);
     if (!PyTuple_Check(shape.ptr())) return false;
     value.n_axes = static_cast<int>(PyTuple_GET_SIZE(shape.ptr()));

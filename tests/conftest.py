@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 from command_line import WITH_FIGURES
+from cuda_on_host import build
 from small_machine import N_HIDDEN, N_VISIBLE, N
 
 from ncg_fast import RBM
 from ncg_fast.cli import main
+from ncg_fast.launcher import Launcher
 
 # --- the module ---
 
@@ -21,6 +23,14 @@ def rbm() -> RBM:
 @pytest.fixture
 def v() -> torch.Tensor:
     return torch.rand(N, N_VISIBLE, generator=torch.Generator().manual_seed(0)) < 0.4
+
+
+# --- CUDA kernels without a GPU ---
+
+
+@pytest.fixture(scope="session")
+def cuda_on_host() -> Launcher:
+    return build.launcher()
 
 
 # --- data sets ---

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ncg_fast import ops, reference
+from ncg_fast import cpu, ops, reference
 from ncg_fast._library import SCHEMAS
 from ncg_fast.numerics import next_exponent, to_levels
 
@@ -271,6 +271,28 @@ def test_memory_that_was_given_back() -> None:
     given[1].untyped_storage().resize_(0)
     with pytest.raises(ValueError, match=r"to_hidden must hold .* without memory"):
         registered("hidden_mean")(*given)
+
+
+def test_memory_that_kernels_do_not_reach() -> None:
+    for op, tensor in (
+        ("pack_states", calls()["pack_states"][0]),
+        ("hidden_mean", calls()["hidden_mean"][0]),
+    ):
+        given = tensor.to("meta"), *calls()[op][1:]
+        with pytest.raises(
+            ValueError, match=rf"{op}: \w+ must have \.is_cpu, got a tensor without"
+        ):
+            getattr(cpu, op)(*given)
+
+
+@pytest.mark.parametrize(("op", "at"), [("hidden_mean", 1), ("ncg_update_", 6)])
+def test_digits_of_odd_addresses(op: str, at: int) -> None:
+    def moved(digits: Tensor) -> Tensor:
+        memory = torch.empty(digits.numel() + 1, dtype=torch.int8)
+        return memory[1:].view(digits.shape).copy_(digits)
+
+    with pytest.raises(ValueError, match=rf"{op}: \w+ must begin at a multiple of 16 bytes"):
+        registered(op)(*with_argument(op, at, moved))
 
 
 @DENSE

@@ -176,19 +176,22 @@ def parameters(m: Machine, fixed: bool, momentum: bool) -> tuple[Tensor | None, 
     return tuple(None if t is None else t.clone() for t in (*tensors, *velocities))
 
 
+def written(
+    backend: Any, op: str, tensors: tuple[Tensor | None, ...], chains: Tensor | None, call: Any
+) -> tuple[Tensor, ...]:
+    """What the op returns for copies of the tensors, and what it then has written there."""
+    copies = [None if t is None else t.clone() for t in (*tensors, chains)]
+    returned = call(getattr(backend, op), copies[:-1], copies[-1])
+    return (*returned, *(t for t in copies if t is not None))
+
+
 def written_alike(
     op: str, tensors: tuple[Tensor | None, ...], chains: Tensor | None, call: Any
 ) -> None:
     """The op on copies of the same tensors: all that it wrote, and what it returned, agree."""
-
-    def run(backend: Any) -> tuple[Tensor, ...]:
-        copies = [None if t is None else t.clone() for t in (*tensors, chains)]
-        returned = call(getattr(backend, op), copies[:-1], copies[-1])
-        return (*returned, *(t for t in copies if t is not None))
-
-    want = run(reference)
+    want = written(reference, op, tensors, chains, call)
     for variant in variants():
-        same_bits(run(cpu), want, f"{op}, {variant}")
+        same_bits(written(cpu, op, tensors, chains, call), want, f"{op}, {variant}")
 
 
 @pytest.mark.parametrize("options", ["plain", "momentum", "fixed", "labels"])

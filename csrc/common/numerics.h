@@ -18,8 +18,11 @@ constexpr uint32_t kHiddenStream = 0, kVisibleStream = 2;  // further bits: the 
 
 // 1 + exp(-x) = 1 + 2^n 2^f: degree-6 polynomial of 2^f, |f| <= 1/2, highest coefficient first.
 constexpr float kMinusLog2E = -1.44269504f;
-constexpr float kExp2[7] = {1.5403530e-4f, 1.3333558e-3f, 9.6181291e-3f, 5.5504109e-2f,
-                            2.4022651e-1f, 6.9314718e-1f, 1.0f};
+NCG_HD constexpr float exp2_coefficient(int i) {
+  constexpr float kCoefficients[7] = {1.5403530e-4f, 1.3333558e-3f, 9.6181291e-3f, 5.5504109e-2f,
+                                      2.4022651e-1f, 6.9314718e-1f, 1.0f};
+  return kCoefficients[i];
+}
 
 NCG_HD float mul(float a, float b) {
 #ifdef __CUDA_ARCH__
@@ -40,6 +43,13 @@ NCG_HD float fma(float a, float b, float c) {
   return __fmaf_rn(a, b, c);
 #else
   return __builtin_fmaf(a, b, c);
+#endif
+}
+NCG_HD float div(float a, float b) {
+#ifdef __CUDA_ARCH__
+  return __fdiv_rn(a, b);
+#else
+  return a / b;
 #endif
 }
 NCG_HD float round_even(float a) {
@@ -64,8 +74,8 @@ NCG_HD float one_plus_exp_neg(float x) {
   x = x < 80.f ? x : 80.f;
   x = x > -80.f ? x : -80.f;
   const float t = mul(x, kMinusLog2E), n = round_even(t), f = add(t, -n);
-  float p = kExp2[0];
-  for (int i = 1; i < 7; ++i) p = fma(p, f, kExp2[i]);
+  float p = exp2_coefficient(0);
+  for (int i = 1; i < 7; ++i) p = fma(p, f, exp2_coefficient(i));
   return add(mul(p, as_float((static_cast<int32_t>(n) + 127) * (1 << 23))), 1.f);
 }
 
@@ -102,7 +112,11 @@ NCG_HD Words draw_counter(int64_t chain, uint32_t word1, int64_t step, uint32_t 
 NCG_HD uint32_t further_bits(uint64_t seed, int64_t chain, uint32_t group, int slot, int64_t step,
                              uint32_t stream) {
   const Words words = philox(draw_counter(chain, 2 * group + slot / 4, step, stream + 1), seed);
-  return words.word[slot % 4] >> 8;
+  // By constant indices: words stay in a GPU's registers.
+  const uint64_t lower = words.word[0] | uint64_t{words.word[1]} << 32,
+                 upper = words.word[2] | uint64_t{words.word[3]} << 32;
+  const uint64_t pair = slot % 4 < 2 ? lower : upper;
+  return static_cast<uint32_t>(pair >> 32 * (slot % 2)) >> 8;
 }
 
 // u (1 + exp(-x)) < 1 for u = (first + further 2^-24) 2^-16, given that the first 16 bits left it

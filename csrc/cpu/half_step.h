@@ -8,9 +8,9 @@ namespace {
 inline F one_plus_exp_neg(F x) {
   x = max(min(x, splat(80.f)), splat(-80.f));
   const F t = mul(x, splat(kMinusLog2E)), n = round_even(t), f = sub(t, n);
-  F p = splat(kExp2[0]);
+  F p = splat(exp2_coefficient(0));
 #pragma GCC unroll 6
-  for (int i = 1; i < 7; ++i) p = fma(p, f, splat(kExp2[i]));
+  for (int i = 1; i < 7; ++i) p = fma(p, f, splat(exp2_coefficient(i)));
   const F scale = as_float(shift_left<23>(add(to_int(n), splat(127))));
   return add(mul(p, scale), splat(1.f));
 }

@@ -1,0 +1,57 @@
+// The one way kernels are launched. The host twin is tests/cuda_on_host/cuda/launch.h.
+#pragma once
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+
+namespace ncg::cuda {
+
+// The attribute of torch.Tensor that tells the memory these kernels work in.
+constexpr char kMemory[] = "is_cuda";
+
+// Throws what Python sees as RuntimeError.
+inline void check(const char* op, cudaError_t status) {
+  if (status == cudaSuccess) return;
+  cudaGetLastError();  // the next call begins afresh
+  throw std::runtime_error(std::string(op) + ": the GPU must take the work, got \"" +
+                           cudaGetErrorString(status) +
+                           "\". Call torch.cuda.synchronize() to see whether an earlier kernel "
+                           "failed, or use tensors on the CPU.");
+}
+
+// All blocks of a cluster of n_blocks along x run together; 1: no clusters. `shared` bytes of
+// dynamic shared memory a block. A grid without blocks is no work.
+template <class... Parameters>
+void launch_cluster(const char* op, void (*kernel)(Parameters...), unsigned n_blocks, dim3 grid,
+                    unsigned n_threads, size_t shared, cudaStream_t stream,
+                    const std::common_type_t<Parameters>&... arguments) {
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  constexpr size_t kWithoutAsking = 48 * 1024;
+  if (shared > kWithoutAsking)
+    check(op, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                   static_cast<int>(shared)));
+  cudaLaunchAttribute cluster{};
+  cluster.id = cudaLaunchAttributeClusterDimension;
+  cluster.val.clusterDim.x = n_blocks;
+  cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = dim3(n_threads);
+  config.dynamicSmemBytes = shared;
+  config.stream = stream;
+  config.attrs = &cluster;
+  config.numAttrs = n_blocks > 1;
+  check(op, cudaLaunchKernelEx(&config, kernel, arguments...));
+}
+
+template <class... Parameters>
+void launch(const char* op, void (*kernel)(Parameters...), dim3 grid, unsigned n_threads,
+            size_t shared, cudaStream_t stream,
+            const std::common_type_t<Parameters>&... arguments) {
+  launch_cluster(op, kernel, 1, grid, n_threads, shared, stream, arguments...);
+}
+
+}  // namespace ncg::cuda

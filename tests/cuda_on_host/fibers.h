@@ -1,0 +1,42 @@
+// Runs a CUDA kernel on the host: every thread is a fiber, barriers and warp instructions are
+// meeting points. What a GPU leaves open is made hostile: shared memory starts as rubbish, blocks
+// come in a shuffled order, copies are late. Threads that do not meet are reported.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+
+namespace on_host {
+
+struct Index {
+  unsigned x = 1, y = 1, z = 1;
+};
+
+constexpr int kLanes = 32, kSlots = 12;
+
+// What a lane brings to a warp instruction and takes from it.
+struct Lane {
+  uint64_t in[kSlots], out[kSlots];
+};
+using WarpInstruction = void (*)(Lane* const lanes[kLanes]);
+
+// All lanes of the running thread's warp meet; the last to come carries out the instruction.
+Lane& lane();
+void meet_warp(WarpInstruction instruction);
+void meet_block();
+void meet_cluster();
+
+// A copy that is carried out when its thread waits for it.
+void begin_copy(void* to, const void* from, size_t n_bytes);
+void end_copy_group();
+void wait_copy_groups(size_t n_pending);
+
+uint8_t* shared_memory();                  // of the running block
+uint8_t* shared_memory_of(unsigned rank);  // of a block of its cluster
+unsigned cluster_rank();
+
+// Runs all blocks; throws std::runtime_error where threads do not meet or leave shared memory.
+void run(const char* op, unsigned cluster, Index grid, unsigned n_threads, size_t shared,
+         const std::function<void()>& kernel);
+
+}  // namespace on_host

@@ -1,0 +1,11 @@
+"""Every case of the CUDA kernels on the host, on a GPU by each of its back ends."""
+
+import test_cuda_parity
+import test_cuda_training
+
+_OF_THE_HOST = "test_tensors_elsewhere_are_refused"  # with the words of that module
+
+for _cases in (test_cuda_parity, test_cuda_training):
+    for _name, _case in vars(_cases).items():
+        if _name[:2] != "__" and _name != _OF_THE_HOST:
+            globals()[_name] = _case

@@ -1,0 +1,39 @@
+"""The stand-in for a GPU: instructions as the PTX manual has them, and mistakes that it reports."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import pytest
+from cuda_on_host import build
+
+
+@pytest.fixture(scope="module")
+def selftest() -> ModuleType:
+    return build.load("_selftest", [build.HERE / "selftest.cpp"])
+
+
+@pytest.mark.parametrize("is_signed", [True, False])
+def test_matrix_products(selftest: ModuleType, is_signed: bool) -> None:
+    assert selftest.wrong_products(is_signed) == 0
+
+
+def test_matrices_from_shared_memory(selftest: ModuleType) -> None:
+    assert selftest.wrong_matrices() == 0
+
+
+def test_copies_arrive_when_waited_for(selftest: ModuleType) -> None:
+    assert selftest.copies_arrive() == (0, 1, 3)
+
+
+def test_clusters_share_memory_and_meet(selftest: ModuleType) -> None:
+    assert selftest.wrong_cluster_sums() == 0
+
+
+def test_mistakes_are_reported(selftest: ModuleType) -> None:
+    with pytest.raises(RuntimeError, match="divergent: a barrier was met by some threads"):
+        selftest.divergent_barrier()
+    with pytest.raises(RuntimeError, match="divergent: lanes of a warp meet at different"):
+        selftest.divergent_warp()
+    with pytest.raises(RuntimeError, match="overrun: a block wrote past its shared memory"):
+        selftest.shared_overrun()
