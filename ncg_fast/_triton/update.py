@@ -195,7 +195,7 @@ def finish_kernel(counters, stop, limits, found):
     tl.store(found + 2, tl.load(counters + 2).to(tl.float64))
     tl.store(found + 3, n_done.to(tl.float64))
     sound = (largest >= tl.load(limits)) & (largest <= tl.load(limits + 1))
-    tl.store(counters, (n_done * 0).to(tl.int64))
+    tl.store(counters, 0)
     tl.store(counters + 3, n_done)
     tl.store(stop, (sound == 0).to(tl.int64))
 
