@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ncg_fast.benchmark import Case, Eager
 from ncg_fast.timing import Run
+
+if TYPE_CHECKING:
+    from jobs import Job
 
 EAGER = "eager fp32"  # the one that every job is held against
 LOW_PRECISION = {"eager bf16": torch.bfloat16, "eager fp16": torch.float16}
@@ -22,10 +27,14 @@ def sample_visible(eager: Eager, h: Tensor) -> Tensor:
     return eager.draw(eager.visible(h))
 
 
-def gibbs_steps(eager: Eager, n_steps: int) -> Tensor:
+def sweep(eager: Eager, v: Tensor) -> Tensor:
+    return sample_visible(eager, eager.draw(eager.hidden(v)))
+
+
+def gibbs_steps(eager: Eager, n_steps: int, sweep: Callable[[Eager, Tensor], Tensor]) -> Tensor:
     v = eager.v
     for _ in range(n_steps):
-        v = sample_visible(eager, eager.draw(eager.hidden(v)))
+        v = sweep(eager, v)
     return v
 
 
@@ -67,11 +76,10 @@ def low_precision(case: Case, draw: str, job: Callable[[Eager], Run]) -> dict[st
     return {name: job(Eager(case, draw, dtype)) for name, dtype in LOW_PRECISION.items()}
 
 
-def compiled(
-    case: Case, job: Callable[[Eager], Run], notes: list[str], **options: str
-) -> dict[str, Run]:
+def compiled(case: Case, job: Job, notes: list[str], **options: str) -> dict[str, Run]:
     """The eager job under torch.compile, with the draw that it can fuse."""
-    run = torch.compile(job(Eager(case, "rand < p")), **options)
+    eager, compile = Eager(case, "rand < p"), partial(torch.compile, **options)
+    run = job.by_parts(eager, compile) if job.by_parts else compile(job.eager(eager))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -31,7 +31,6 @@ from ncg_fast.timing import Clock, Run, host_clock, in_turn, milliseconds, speed
 
 RESULTS = Path(__file__).parent / "results"
 _REST = 0.1  # seconds; idle threads of OpenBLAS, which scikit-learn uses, spin for some hundredths
-_LAST_START = 480  # seconds; later machines are left out, with a note
 _OURS, _EAGER = 18, 44  # bytes a connection that a machine takes while it is made; the eager one
 
 
@@ -46,16 +45,18 @@ class Target(NamedTuple):
     cache_bytes: int
     free_memory: Callable[[], int]
     low_precision: Callable[[Case, str, Callable[[Eager], Run]], dict[str, Run]]
-    compiled: Callable[[Case, Callable[[Eager], Run], list[str]], dict[str, Run]]
+    compiled: Callable[[Case, Job, list[str]], dict[str, Run]]
+    last_start: int  # seconds; later machines are left out, with a note
 
 
 def target(device: str) -> Target:
     if device == "cpu":
         low, compiled = baselines.low_precision, baselines.compiled
         how = machine(), cpu.instruction_set(), host_clock, limits.measure
-        return Target("cpu", *how, limits.cache_bytes(), free_memory, low, compiled)
+        return Target("cpu", *how, limits.cache_bytes(), free_memory, low, compiled, 480)
     how = gpu.machine(), gpu.PRODUCTS, gpu.clock(), gpu.limits
-    return Target("cuda", *how, gpu.cache_bytes(), gpu.free_memory, gpu.low_precision, gpu.compiled)
+    others = gpu.low_precision, gpu.compiled
+    return Target("cuda", *how, gpu.cache_bytes(), gpu.free_memory, *others, 180)
 
 
 class Shape(NamedTuple):
@@ -125,8 +126,7 @@ def programs(
     found: dict[str, Run] = {baselines.EAGER: job.eager(Eager(case, draw))}
     if shape.all_baselines:
         found |= target.low_precision(case, draw, job.eager)
-    if shape.all_baselines and not job.loops:
-        found |= target.compiled(case, job.eager, notes)
+        found |= target.compiled(case, job, notes)
     if shape.all_baselines and job.name == "CD-1 step":
         found |= baselines.rbms(case, notes)
         found |= baselines.scikit_learn(case, notes) if target.device == "cpu" else {}
@@ -200,8 +200,8 @@ def run(shapes: Sequence[Shape], target: Target) -> dict[str, Any]:
         if target.free_memory() < _OURS * shape.n_visible * shape.n_hidden:
             notes.append(f"{title(shape)}: left out, memory does not hold it.")
             continue
-        if time.perf_counter() - start > _LAST_START:
-            notes.append(f"{title(shape)}: left out, ten minutes are up.")
+        if time.perf_counter() - start > target.last_start:
+            notes.append(f"{title(shape)}: left out, the time is up.")
             continue
         if shape.n_threads:
             torch.set_num_threads(shape.n_threads)

@@ -132,13 +132,13 @@ FAKES: dict[str, Callable[..., Any]] = {
 }
 
 
-def _implementation(name: str) -> Callable[..., Any]:
+def _implementation(name: str, device_type: str) -> Callable[..., Any]:
     """The kernel torch calls; where arguments are written it also moves their version counters."""
     writes = name.endswith("_")
     chains_argument = N_MUTABLE + 1 if name.startswith("train_") else None
 
     def run(*args: Any) -> Any:
-        result = getattr(backends.select("cpu"), name)(*args)
+        result = getattr(backends.select(device_type), name)(*args)
         if writes:
             written = list(args[:N_MUTABLE])
             if chains_argument is not None:
@@ -153,5 +153,6 @@ def _implementation(name: str) -> Callable[..., Any]:
 LIBRARY = torch.library.Library("ncg_fast", "DEF")
 for _name, _schema in SCHEMAS.items():
     LIBRARY.define(_name + _schema)
-    LIBRARY.impl(_name, _implementation(_name), "CPU")
+    for _device_type in ("cpu", "cuda"):
+        LIBRARY.impl(_name, _implementation(_name, _device_type), _device_type.upper())
     torch.library.register_fake(f"ncg_fast::{_name}", FAKES[_name], lib=LIBRARY)

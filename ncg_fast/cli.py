@@ -72,16 +72,6 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}. See {self.prog} --help.\n")
 
 
-def _image_shape(text: str) -> tuple[int, int]:
-    rows, cols = (int(side) for side in text.split("x"))
-    if min(rows, cols) < 1:
-        raise ValueError("a side below 1")  # argparse replaces the text
-    return rows, cols
-
-
-_image_shape.__name__ = "ROWSxCOLS"  # argparse: "invalid ROWSxCOLS value"
-
-
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands; each sets ``command``, a module of ``ncg_fast.commands``."""
     style = argparse.RawDescriptionHelpFormatter
@@ -177,12 +167,18 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     text = "epochs between estimates of the NLL; 0: none (default: a quarter of --epochs)"
     _option(run, "nll_every", text, type=int, metavar="N")
     run.add_argument("--no-figures", action="store_true", help="draw none")
+    _add_device(run)
     _add_threads(run)
     run.add_argument("--quiet", action="store_true", help="print errors only")
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _add_device(parser: Any) -> None:
+    text = "cpu, cuda or cuda:N; the same bits on each (default: cpu)"
+    parser.add_argument("--device", default="cpu", metavar="DEVICE", help=text)
 
 
 def _add_threads(parser: Any) -> None:
@@ -205,6 +201,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     text = "of AIS, in [0, 2^63) (default: 0)"
     parser.add_argument("--seed", type=int, default=0, metavar="SEED", help=text)
     _add_json(parser)
+    _add_device(parser)
     _add_threads(parser)
 
 
@@ -222,6 +219,7 @@ def _add_sample(parser: argparse.ArgumentParser) -> None:
     text = "files ending in .npy or .png (default: samples.npy and samples.png beside the model)"
     parser.add_argument("--output", nargs="+", metavar="FILE", help=text)
     _add_image_shape(parser)
+    _add_device(parser)
     _add_threads(parser)
 
 
@@ -233,7 +231,7 @@ def _add_plot(parser: argparse.ArgumentParser) -> None:
 
 def _add_image_shape(parser: argparse.ArgumentParser) -> None:
     text = "shape of an image, label units left out (default: that of the run's data)"
-    parser.add_argument("--image-shape", type=_image_shape, metavar="ROWSxCOLS", help=text)
+    parser.add_argument("--image-shape", type=options.image_shape, metavar="ROWSxCOLS", help=text)
 
 
 @contextlib.contextmanager

@@ -194,6 +194,7 @@ def _base_bias(op: str, rbm: RBM, base: str | None, data: Any) -> Tensor:
     checks.require(data is not None, op, 'data must be given with base="data"', data, remedy)
     _, n = states.encode(op, "data", data, rbm.n_visible)
     total = data.detach().view(n, rbm.n_visible).sum(0, dtype=torch.float64)
+    total = total.cpu()  # its logarithm gives the same bits for every device
     return torch.logit((total + 1) / (n + 2)).to(zero)
 
 

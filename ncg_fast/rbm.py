@@ -99,7 +99,7 @@ class RBM(nn.Module):
             learn_connections = bool(learn_connections)
         if n_labels:
             mask = connectivity.protect_labels(mask, n_labels)
-        self.register_buffer("mask", mask.clone())
+        self.register_buffer("mask", mask.to("cpu", copy=True))
 
         generator = np.random.default_rng([seed, 1])
         weight = np.empty(shape, dtype=np.float32)
@@ -114,7 +114,7 @@ class RBM(nn.Module):
         if learn_connections is False:
             self.register_parameter("connection_strength", None)
         else:
-            strength = connectivity.initial_strength(mask, seed=derived_seed(seed, 2))
+            strength = connectivity.initial_strength(self.mask, seed=derived_seed(seed, 2))
             self.connection_strength = nn.Parameter(strength)
         self._digits = DigitCache()
 

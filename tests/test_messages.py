@@ -18,7 +18,7 @@ from ncg_fast.numerics import to_levels
 
 N_VISIBLE, N_HIDDEN, N = 7, 5, 4
 FORM = re.compile(r"^[\w.]+: [^\n]+, got [^\n]+\. [^\n]+[.?]$")
-NO_BACK_END = re.compile(r'^backend "meta" does not exist\. Use tensors on "cpu"\.$')
+NO_BACK_END = re.compile(r'^backend "meta" does not exist\. Use tensors on "cpu" or "cuda"\.$')
 
 WRONG: dict[str, Any] = {
     "None": None,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from ncg_fast import backends, ops
+from ncg_fast import ops
 from ncg_fast._library import SCHEMAS
 from ncg_fast.numerics import next_exponent, to_levels
 
@@ -231,8 +231,3 @@ def test_messages(m: dict[str, Any]) -> None:
 def test_meta_tensors_have_no_back_end(m: dict[str, Any]) -> None:
     with pytest.raises(RuntimeError, match=re.escape('backend "meta" does not exist. Use tensors')):
         ops.pack_weights(m["weight"].to("meta"), m["mask"].to("meta"), 2, 0)
-
-
-def test_cuda_is_named_as_missing() -> None:
-    with pytest.raises(RuntimeError, match=re.escape('backend "cuda" is not part of this version')):
-        backends.select("cuda")

@@ -126,7 +126,7 @@ def test_run_of_other_settings_is_not_resumed(tmp_path):
 
 
 def break_at_step(monkeypatch, n, action):
-    monkeypatch.setattr(run, "_WORK", 1)  # one step a call
+    monkeypatch.setitem(run._WORK, "cpu", 1)  # one step a call
     step, original = [0], learning.train_batches_
 
     def wrapped(self, *args, **options):

@@ -254,7 +254,7 @@ def test_calls_of_many_steps_change_no_bit(options, monkeypatch):
     together, apart = machine(), machine()
     options = {"epochs": 4, "batch_size": 2, "lr": 0.9, **options}  # the exponent moves
     first = train(together, **options)
-    monkeypatch.setattr(run, "_WORK", 1)
+    monkeypatch.setitem(run._WORK, "cpu", 1)
     second = train(apart, **options)
     assert_same_bits(bits(together), apart)
     assert [(r.switched_on, r.density) for r in first] == [

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from ncg_fast import classification, evaluation, run_folder
-from ncg_fast.commands import experiment
+from ncg_fast.commands import experiment, options
 from ncg_fast.commands.experiment import Experiment, Part
 from ncg_fast.evaluation import EXACT_UNITS, LogPartition
 from ncg_fast.rbm import RBM
@@ -22,12 +22,14 @@ _N_CHAINS = 100
 
 def run(args: argparse.Namespace) -> int:
     """Prints a table, or JSON."""
+    device = options.device(args.device)
     rbm, _, config = run_folder.open_model(args.model)
     if config is None and args.data is None:
         rule = f"--data must be given where {run_folder.CONFIG_NAME} is not beside the model"
         raise ValueError(f"{rule}, got {args.model}. Name the data set.")
     config = config or Config(classes=tuple(range(rbm.n_labels)) or None)
     task = experiment.load(config if args.data is None else replace(config, data=args.data))
+    rbm, task = rbm.to(device), experiment.moved(task, device)
     ais = {"n_chains": args.chains, "betas": args.betas, "seed": args.seed}
     log_z = log_partition(rbm, task.train.rows, **ais)
     found: dict[str, Any] = {

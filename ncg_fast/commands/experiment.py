@@ -49,6 +49,12 @@ def load(config: Config) -> Experiment:
     return Experiment(train, test, source.name, config)
 
 
+def moved(task: Experiment, device: torch.device) -> Experiment:
+    """The rows on another device; labels stay."""
+    train, test = (part._replace(rows=part.rows.to(device)) for part in (task.train, task.test))
+    return task._replace(train=train, test=test)
+
+
 def machine(task: Experiment) -> RBM:
     """The machine before the first epoch.
 

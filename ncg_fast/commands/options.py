@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ncg_fast import checks, files
+import torch
+
+from ncg_fast import backends, checks, files
 from ncg_fast.checks import MAX_CHAINS, MAX_FLOAT32, MAX_SEED, MAX_SWEEPS, MAX_UNITS
 from ncg_fast.run_folder import Config
 
@@ -54,6 +56,31 @@ def check(command: str, values: Mapping[str, Any]) -> None:
             raise ValueError(f"{rule}, got {value}. See ncg-fast {command} --help.")
 
 
+def device(name: str) -> torch.device:
+    """The device of that name.
+
+    Raises:
+        ValueError: no such name.
+        RuntimeError: this machine lacks the device, or no back end serves it.
+    """
+    rule = "--device must be cpu, cuda or cuda:N"
+    try:
+        chosen = torch.device(name)
+    except RuntimeError:
+        chosen = torch.device("meta")
+    if chosen.type not in ("cpu", "cuda"):
+        raise ValueError(f"{rule}, got {name}. Leave it out for the CPU.")
+    if chosen.type == "cuda":
+        count = torch.cuda.device_count()
+        reason = backends.missing_gpu()
+        if reason is None and (chosen.index or 0) >= count:
+            reason = f"the last of {count} is cuda:{count - 1}"
+        if reason is not None:
+            raise RuntimeError(f"{rule} of this machine, got {name}: {reason}. Leave it out.")
+    backends.require(chosen.type)
+    return chosen
+
+
 def check_training(config: Config) -> None:
     """``check`` of the options of a run, and what they ask of each other."""
     check("train", vars(config))
@@ -70,6 +97,17 @@ def check_batch(config: Config, n_rows: int) -> None:
     if config.batch_size is not None and config.batch_size > n_rows:
         rule = f"--batch-size must be at most the number of rows, {n_rows}"
         raise ValueError(f"{rule}, got {config.batch_size}. Lower it, or leave it out.")
+
+
+def image_shape(text: str) -> tuple[int, int]:
+    """The shape that ROWSxCOLS names; argparse makes a message of its own of a ValueError."""
+    rows, cols = (int(side) for side in text.split("x"))
+    if min(rows, cols) < 1:
+        raise ValueError
+    return rows, cols
+
+
+image_shape.__name__ = "ROWSxCOLS"  # argparse: "invalid ROWSxCOLS value"
 
 
 def check_image_shape(image_shape: tuple[int, int] | None, n_pixels: int) -> None:

@@ -18,6 +18,7 @@ from ncg_fast.rbm import RBM
 
 def run(args: argparse.Namespace) -> int:
     """Draws, writes and prints the paths."""
+    device = options.device(args.device)
     for name in args.output or ():
         options.check_output(Path(name))
     rbm, folder, config = run_folder.open_model(args.model)
@@ -25,7 +26,8 @@ def run(args: argparse.Namespace) -> int:
     options.check_image_shape(args.image_shape, rbm.n_visible - rbm.n_labels)
     classes = tuple(range(rbm.n_labels)) if config is None else config.classes
     clamp = _clamp(rbm, args, classes or ())
-    samples = rbm.manual_seed(args.seed).sample(args.n, args.steps, clamp=clamp)
+    clamp = None if clamp is None else clamp.to(device)
+    samples = rbm.to(device).manual_seed(args.seed).sample(args.n, args.steps, clamp=clamp)
     shape = args.image_shape or (config.image_shape if config else None)
     contents = {path: _contents(path, samples, shape, rbm.n_labels) for path in paths}
     for path, content in contents.items():
@@ -40,7 +42,7 @@ def _contents(
     """The samples as a .npy or .png file has them."""
     if path.suffix == ".npy":
         array = io.BytesIO()
-        np.save(array, samples.numpy())
+        np.save(array, samples.cpu().numpy())
         return array.getvalue()
     figure = plotting.plot_samples(samples, image_shape, n_labels=n_labels, n=len(samples))
     return plotting.png(figure)

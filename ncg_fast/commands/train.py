@@ -24,7 +24,7 @@ _OF_FIT = "epochs", "batch_size", "persistent", "rule", "checkpoint_every", *_RA
 
 def run(args: argparse.Namespace) -> int:
     """Trains, draws the figures, and says how it went."""
-    started = time.perf_counter()
+    started, device = time.perf_counter(), options.device(args.device)
     given: dict[str, Any] = {name: getattr(args, name, None) for name in run_folder.OPTIONS}
     given = {name: value for name, value in given.items() if value is not None}
     config = run_folder.resumed(args.output, given) if args.resume else Config(**given)
@@ -33,7 +33,8 @@ def run(args: argparse.Namespace) -> int:
         run_folder.check_free(args.output)
     task = experiment.load(config)
     options.check_batch(task.config, len(task.train.rows))
-    rbm = experiment.machine(task)
+    rbm = experiment.machine(task).to(device)
+    task = experiment.moved(task, device)
     records = _done(args, config)
     folder = Path(args.output) if args.resume else run_folder.create(args.output, task.name)
     if not args.quiet:
