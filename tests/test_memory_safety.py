@@ -285,6 +285,7 @@ def test_memory_that_kernels_do_not_reach() -> None:
             getattr(cpu, op)(*given)
 
 
+@DENSE
 @pytest.mark.parametrize(("op", "at"), [("hidden_mean", 1), ("ncg_update_", 6)])
 def test_digits_of_odd_addresses(op: str, at: int) -> None:
     def moved(digits: Tensor) -> Tensor:

@@ -66,8 +66,13 @@ inline I update_lanes(const Parameters& p, const VectorRates& rates, int64_t at,
 }
 
 // Four hidden units from `unit` on and the visible blocks first .. last-1; g[block][4][64].
-inline void update_rows(const Parameters& p, const float* g, const VectorRates& rates, int64_t unit,
-                        int64_t first, int64_t last, DigitStrip& digits, Tally& tally) {
+inline void update_rows(const Parameters& parameters, const float* g,
+                        const VectorRates& vector_rates, int64_t unit, int64_t first, int64_t last,
+                        DigitStrip& digits, Tally& found) {
+  // Copies, which the compiler need not read again after each byte of the mask.
+  const Parameters p = parameters;
+  const VectorRates rates = vector_rates;
+  Tally tally = found;
   const int quad = static_cast<int>(unit % kBlock / 4);
   for (int64_t vb = first; vb < last; ++vb, g += kTile)
     for (int u = 0; u < kBlock; u += kLanes) {
@@ -84,6 +89,7 @@ inline void update_rows(const Parameters& p, const float* g, const VectorRates& 
       }
       digits.put(quad, vb, u, q);
     }
+  found = tally;
 }
 
 // Returns the bits of a bias that is NaN or infinite, else 0.

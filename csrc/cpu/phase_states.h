@@ -87,12 +87,19 @@ inline void store_levels(const Tile& tile, const HiddenLevels& hidden) {
 // From levels [n_chains][n_hidden].
 inline void fill_hidden(const Worker& me, const int32_t* levels, int64_t n_hidden,
                         const HiddenLevels& hidden) {
-  constexpr int kUnits = 128;  // of a row, so that memory delivers it in long pieces
+  constexpr int64_t kUnits = 64;  // of a row, so that memory delivers it in long pieces
+  const int64_t whole = hidden.n_chains / kLanes * kLanes;
   me.share(ceil_div(n_hidden, kUnits), [&](int64_t task) {
     const int64_t first = kUnits * task, left = n_hidden - first,
-                  last = first + (left < kUnits ? left : kUnits);
+                  last = first + (left < kUnits ? left : kUnits), fours = last - (last - first) % 4;
+    for (int64_t c = 0; c < whole; c += kLanes)
+      for (int64_t unit = first; unit < fours; unit += 4) {
+        I columns[4];
+        load_columns(levels + c * n_hidden + unit, n_hidden, columns);
+        for (int i = 0; i < 4; ++i) store(hidden.unit(unit + i) + c, columns[i]);
+      }
     for (int64_t c = 0; c < hidden.n_chains; ++c)
-      for (int64_t unit = first; unit < last; ++unit)
+      for (int64_t unit = c < whole ? fours : first; unit < last; ++unit)
         hidden.unit(unit)[c] = levels[c * n_hidden + unit];
   });
 }
