@@ -2,6 +2,8 @@
 // share of the hidden and of the visible units, makes their states, and stores them to every block.
 #include "cuda/chains_cluster.h"
 
+#include <atomic>
+
 #include "cuda/launch.h"
 #include "cuda/outcome.h"
 #include "cuda/products.h"
@@ -200,6 +202,18 @@ int attribute(cudaDeviceAttr which) {
   return value;
 }
 
+// Whether the current device has room for a cluster whose blocks take `most` bytes; asked once.
+bool has_room(size_t most) {
+  constexpr int kDevices = 64;
+  static std::atomic<int> known[kDevices];  // 0: not asked, 1: no, 2: yes
+  int device = 0;
+  check("gibbs_steps", cudaGetDevice(&device));
+  std::atomic<int>& answer = known[device % kDevices];
+  if (answer == 0)
+    answer = 1 + has_room_for_cluster(chains_kernel<2>, kClusterBlocks, kWarps * kWarp, most);
+  return answer == 2;
+}
+
 }  // namespace
 
 ClusterPlan plan_cluster(const Chains& c) {
@@ -209,6 +223,7 @@ ClusterPlan plan_cluster(const Chains& c) {
   if (n_hidden > kLargest || n_visible > kLargest) return {};
   if (attribute(cudaDevAttrComputeCapabilityMajor) < 9) return {};
   const auto most = static_cast<size_t>(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
+  if (!has_room(most)) return {};
   const auto parts = [](int64_t n, int64_t size) { return static_cast<int>(ceil_div(n, size)); };
   ClusterPlan plan{};
   plan.hidden_tiles = parts(n_hidden, kTile * kClusterBlocks);

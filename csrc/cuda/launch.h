@@ -22,18 +22,10 @@ inline void check(const char* op, cudaError_t status) {
                            "failed, or use tensors on the CPU.");
 }
 
-// All blocks of a cluster of n_blocks along x run together; 1: no clusters. `shared` bytes of
-// dynamic shared memory a block. A grid without blocks is no work.
-template <class... Parameters>
-void launch_cluster(const char* op, void (*kernel)(Parameters...), unsigned n_blocks, dim3 grid,
-                    unsigned n_threads, size_t shared, cudaStream_t stream,
-                    const std::common_type_t<Parameters>&... arguments) {
-  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
-  constexpr size_t kWithoutAsking = 48 * 1024;
-  if (shared > kWithoutAsking)
-    check(op, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                   static_cast<int>(shared)));
-  cudaLaunchAttribute cluster{};
+// A cluster of n_blocks along x, `shared` bytes of dynamic shared memory a block. `cluster` must
+// outlive the result.
+inline cudaLaunchConfig_t cluster_config(cudaLaunchAttribute& cluster, unsigned n_blocks, dim3 grid,
+                                         unsigned n_threads, size_t shared, cudaStream_t stream) {
   cluster.id = cudaLaunchAttributeClusterDimension;
   cluster.val.clusterDim.x = n_blocks;
   cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
@@ -44,6 +36,41 @@ void launch_cluster(const char* op, void (*kernel)(Parameters...), unsigned n_bl
   config.stream = stream;
   config.attrs = &cluster;
   config.numAttrs = n_blocks > 1;
+  return config;
+}
+
+template <class... Parameters>
+cudaError_t allow_shared(void (*kernel)(Parameters...), size_t shared) {
+  constexpr size_t kWithoutAsking = 48 * 1024;
+  if (shared <= kWithoutAsking) return cudaSuccess;
+  return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                              static_cast<int>(shared));
+}
+
+// Whether the current device, or the part of one that is lent, has room for such a cluster.
+template <class... Parameters>
+bool has_room_for_cluster(void (*kernel)(Parameters...), unsigned n_blocks, unsigned n_threads,
+                          size_t shared) {
+  cudaLaunchAttribute cluster{};
+  const cudaLaunchConfig_t config =
+      cluster_config(cluster, n_blocks, dim3(n_blocks), n_threads, shared, nullptr);
+  int n = 0;
+  const bool known = allow_shared(kernel, shared) == cudaSuccess &&
+                     cudaOccupancyMaxActiveClusters(&n, kernel, &config) == cudaSuccess;
+  if (!known) cudaGetLastError();  // the next call begins afresh
+  return known && n > 0;
+}
+
+// All blocks of a cluster run together; n_blocks 1: no clusters. A grid without blocks is no work.
+template <class... Parameters>
+void launch_cluster(const char* op, void (*kernel)(Parameters...), unsigned n_blocks, dim3 grid,
+                    unsigned n_threads, size_t shared, cudaStream_t stream,
+                    const std::common_type_t<Parameters>&... arguments) {
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  check(op, allow_shared(kernel, shared));
+  cudaLaunchAttribute cluster{};
+  const cudaLaunchConfig_t config =
+      cluster_config(cluster, n_blocks, grid, n_threads, shared, stream);
   check(op, cudaLaunchKernelEx(&config, kernel, arguments...));
 }
 

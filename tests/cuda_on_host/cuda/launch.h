@@ -15,6 +15,11 @@ inline void check(const char* op, cudaError_t status) {
 }
 
 template <class... Parameters>
+bool has_room_for_cluster(void (*)(Parameters...), unsigned, unsigned, size_t) {
+  return true;
+}
+
+template <class... Parameters>
 void launch_cluster(const char* op, void (*kernel)(Parameters...), unsigned n_blocks, dim3 grid,
                     unsigned n_threads, size_t shared, cudaStream_t stream,
                     const std::common_type_t<Parameters>&... arguments) {
