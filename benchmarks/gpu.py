@@ -106,9 +106,15 @@ def training_step(case: Case, n_steps: int = 1) -> Job:
     return job._replace(own={OURS: (graphed(run), work)})
 
 
-def gibbs_steps(case: Case, n_steps: int = 100) -> Job:
-    job = jobs.gibbs_steps(case, n_steps)
-    return job._replace(own={name: (graphed(run), work) for name, (run, work) in job.own.items()})
+def as_graph(make: Callable[[Case], Job]) -> Callable[[Case], Job]:
+    """The same job, ours replayed."""
+
+    def job(case: Case) -> Job:
+        found = make(case)
+        own = {name: (graphed(run), work) for name, (run, work) in found.own.items()}
+        return found._replace(own=own)
+
+    return job
 
 
 # --- what a user would run instead ---

@@ -74,16 +74,27 @@ class Shape(NamedTuple):
 
 def gpu_plan() -> Iterator[Shape]:
     """What is timed on a GPU, the machines that take longest last."""
-    there, step = jobs.half_step, gpu.training_step
-    ten, gradients = partial(step, n_steps=10), (jobs.connection_gradient, jobs.ncg_update)
+    there, back, gradient, update, energy, anneal = map(
+        gpu.as_graph,
+        (
+            jobs.half_step,
+            jobs.half_step_back,
+            jobs.connection_gradient,
+            jobs.ncg_update,
+            jobs.free_energy,
+            jobs.anneal,
+        ),
+    )
+    step, gibbs = gpu.training_step, gpu.as_graph(jobs.gibbs_steps)
+    ten = partial(step, n_steps=10)
     yield Shape(0, 784, 500, 128, 0.5, (there, step), 4.0, all_baselines=True)
-    yield Shape(0, 784, 500, 128, 0.5, (jobs.half_step_back, *gradients, ten))
+    yield Shape(0, 784, 500, 128, 0.5, (back, gradient, update, ten))
     yield Shape(0, 784, 500, 50, 0.5, (step, ten, jobs.mnist_epoch))
-    yield Shape(0, 784, 500, 512, 0.5, (gpu.gibbs_steps, jobs.free_energy), 4.0, all_baselines=True)
-    yield Shape(0, 784, 500, 65536, 0.5, (gpu.gibbs_steps,), 4.0, all_baselines=True)
-    yield Shape(0, 784, 500, 100, 0.5, (jobs.anneal,))
-    yield Shape(0, 784, 4096, 512, 0.5, (there, *gradients, step), 4.0, all_baselines=True)
-    yield Shape(0, 4096, 4096, 1024, 0.5, (there, *gradients, step), 4.0, all_baselines=True)
+    yield Shape(0, 784, 500, 512, 0.5, (gibbs, energy), 4.0, all_baselines=True)
+    yield Shape(0, 784, 500, 65536, 0.5, (gibbs,), 4.0, all_baselines=True)
+    yield Shape(0, 784, 500, 100, 0.5, (anneal,))
+    yield Shape(0, 784, 4096, 512, 0.5, (there, gradient, update, step), 4.0, all_baselines=True)
+    yield Shape(0, 4096, 4096, 1024, 0.5, (there, gradient, update, step), 4.0, all_baselines=True)
     yield Shape(0, 784, 1048576, 64, 0.5, (there, step))
 
 
@@ -137,7 +148,7 @@ def measure(shape: Shape, target: Target, notes: list[str]) -> Iterator[dict[str
     """Checks each job, times it and its baselines in turn; a record of each."""
     case = Case(*shape[1:5], target.device)
     large = case.rbm.weight.numel() > 1 << 22  # where both draws cost the same
-    draw = "rand < p" if large else faster_draw(case)
+    draw = "rand < p" if large else faster_draw(case, target.clock)
     for make in shape.jobs:
         try:
             job = make(case)
