@@ -50,7 +50,8 @@ def free_energy(eager: Eager) -> Tensor:
 
 def anneal(eager: Eager, betas: Tensor) -> Tensor:
     """AIS from uniform visible units; the preactivation of a state serves both its uses."""
-    v, log_weights = eager.v, torch.zeros(len(eager.v), dtype=torch.float64)
+    v = eager.v
+    log_weights = v.new_zeros(len(v), dtype=torch.float64)
     for last, beta in zip(betas.tolist(), betas.tolist()[1:], strict=False):
         masked = eager.w * eager.a
         x = torch.addmm(eager.c, v, masked.t())

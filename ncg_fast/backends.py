@@ -36,14 +36,19 @@ def _cpu() -> ModuleType:
     return cpu
 
 
-@functools.cache
-def _gpu() -> ModuleType:
+def _wanted() -> list[str]:
+    """The GPU back ends that may serve, the best first."""
     wanted = os.environ.get("NCG_FAST_GPU")
     if wanted not in (None, *_GPU_MODULES):
         rule, remedy = "NCG_FAST_GPU must be cuda or triton", "Choose one, or unset it."
         raise ValueError(f"backends: {rule}, got {wanted!r}. {remedy}")
+    return [wanted] if wanted else [*_GPU_MODULES]
+
+
+@functools.cache
+def _gpu() -> ModuleType:
     missing = []
-    for name in [wanted] if wanted else _GPU_MODULES:
+    for name in _wanted():
         try:
             return _gpu_module(name)
         except ImportError as error:
@@ -90,7 +95,12 @@ def missing_gpu() -> str | None:
 
 
 def report() -> dict[str, str]:
-    """One line on each back end: what serves it, or why it is missing."""
+    """One line on each back end: what serves it, or why it is missing.
+
+    Raises:
+        ValueError: NCG_FAST_GPU names no back end.
+    """
+    wanted = _wanted()
     try:
         from ncg_fast import cpu
     except ImportError as error:
@@ -105,4 +115,6 @@ def report() -> dict[str, str]:
             lines[name] = f"missing: {error}"
         else:
             lines[name] = f"no GPU: {no_gpu}" if no_gpu else torch.cuda.get_device_name()
+        if name not in wanted:
+            lines[name] += " (not wanted: NCG_FAST_GPU)"
     return lines

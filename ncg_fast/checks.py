@@ -162,3 +162,8 @@ def finite(op: str, remedy: str = "", /, **tensors: Tensor | None) -> None:
             rule = f"{name} must hold finite numbers"
             usual = "A rate that is too high is the usual cause; reload the last good checkpoint."
             require(False, op, rule, f"{bad} that are NaN or infinite", remedy or usual)
+
+
+def shows_values(tensor: Tensor) -> bool:
+    """Whether an op may look at values: on a GPU it would wait for them, torch.compile has none."""
+    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()

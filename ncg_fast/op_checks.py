@@ -22,6 +22,7 @@ from ncg_fast.checks import (
     number,
     require,
     same_device,
+    shows_values,
     tensor,
 )
 from ncg_fast.formats import (
@@ -235,12 +236,12 @@ def velocity_argument(op: str, momentum: float, velocity: Tensor | None) -> None
 
 
 def ladder_argument(op: str, betas: Tensor) -> None:
-    """Inverse temperatures from 0 to 1; torch.compile does not look at the values."""
+    """Inverse temperatures from 0 to 1; on a GPU their values are not looked at."""
     (n_betas,) = axes(op, "betas", betas, ("n_betas",))
     tensor(op, "betas", betas, torch.float64, (n_betas,), "(n_betas,)")
     rule, remedy = "betas must have at least two entries", "Pass 0 and 1, and values between."
     require(n_betas >= 2, op, rule, n_betas, remedy)
-    if not torch.compiler.is_compiling():
+    if shows_values(betas):
         rises = bool((betas[1:] >= betas[:-1]).all())
         rule, actual = "betas must not decrease", "a ladder that does, or NaN"
         require(rises, op, rule, actual, "Sort them.")

@@ -97,8 +97,9 @@ def pack_weights(
         RuntimeError: no back end serves the device.
 
     Note:
-        Deterministic. torch.compile does not look for NaN. Sparse digits take 16 bytes of each
-        connection of the capacity; where more are on, they hold none and ops refuse them.
+        Deterministic. On a GPU and under torch.compile NaN is not looked for. Sparse digits take 16
+        bytes of each connection of the capacity; where more are on, they hold none and ops refuse
+        them.
 
     Example:
         >>> to_hidden, to_visible = pack_weights(torch.ones(2, 3), None, 2, 1)
@@ -116,7 +117,7 @@ def pack_weights(
     op_checks.exponent_argument(op, weight_exponent)
     if capacity is not None:
         checks.integer(op, "capacity", capacity, 0, op_checks.MAX_CAPACITY)
-    if not torch.compiler.is_compiling():
+    if checks.shows_values(weight):
         checks.finite(op, weight=weight.detach())
     result: tuple[Tensor, Tensor] = torch.ops.ncg_fast.pack_weights(
         weight.detach().contiguous(), mask, n_digits, weight_exponent, capacity

@@ -47,15 +47,18 @@ cudaError_t allow_shared(void (*kernel)(Parameters...), size_t shared) {
                               static_cast<int>(shared));
 }
 
-// Whether the current device, or the part of one that is lent, has room for such a cluster.
+// Whether the current device, or the part of one that is lent, has room for such a cluster, and the
+// kernel's code was made for clusters: of older PTX the driver makes code without them.
 template <class... Parameters>
 bool has_room_for_cluster(void (*kernel)(Parameters...), unsigned n_blocks, unsigned n_threads,
                           size_t shared) {
   cudaLaunchAttribute cluster{};
   const cudaLaunchConfig_t config =
       cluster_config(cluster, n_blocks, dim3(n_blocks), n_threads, shared, nullptr);
+  cudaFuncAttributes code{};
   int n = 0;
-  const bool known = allow_shared(kernel, shared) == cudaSuccess &&
+  const bool known = cudaFuncGetAttributes(&code, kernel) == cudaSuccess && code.ptxVersion >= 90 &&
+                     allow_shared(kernel, shared) == cudaSuccess &&
                      cudaOccupancyMaxActiveClusters(&n, kernel, &config) == cudaSuccess;
   if (!known) cudaGetLastError();  // the next call begins afresh
   return known && n > 0;
