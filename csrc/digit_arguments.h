@@ -83,13 +83,14 @@ inline WrittenDigits new_dense(const Call& call, Named forward, Named back, int6
 }
 inline WrittenDigits new_sparse(const Call& call, Named forward, Named back, int64_t n_hidden,
                                 int64_t n_visible, int64_t capacity, int n_digits) {
-  const SparseLayout there{n_hidden}, thence{n_visible};
-  return {nullptr,
-          nullptr,
-          call.write<int32_t>(forward.name, forward.tensor, there.words(capacity)),
-          call.write<int32_t>(back.name, back.tensor, thence.words(capacity)),
-          capacity,
-          n_digits};
+  const int64_t there = SparseLayout{n_hidden}.words(capacity),
+                thence = SparseLayout{n_visible}.words(capacity);
+  int32_t* to_hidden = call.write<int32_t>(forward.name, forward.tensor, there);
+  int32_t* to_visible = call.write<int32_t>(back.name, back.tensor, thence);
+  // One is read while the other is written.
+  if (to_hidden < to_visible + thence && to_visible < to_hidden + there)
+    call.refuse(back.name, "have memory of its own", "a view of that of the other direction");
+  return {nullptr, nullptr, to_hidden, to_visible, capacity, n_digits};
 }
 inline WrittenDigits written_digits(const Call& call, Named forward, Named back, int64_t n_hidden,
                                     int64_t n_visible) {

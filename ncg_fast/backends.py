@@ -106,7 +106,7 @@ def report() -> dict[str, str]:
     except ImportError as error:
         cpu_line = f"not built ({error}); the slow reference serves"
     else:
-        cpu_line = f"{cpu.instruction_set()} (built for {', '.join(cpu.instruction_sets())})"
+        cpu_line = f"{cpu.instruction_set()} (of {', '.join(cpu.instruction_sets())} that run here)"
     lines, no_gpu = {"cpu": cpu_line}, missing_gpu()
     for name in _GPU_MODULES:
         try:

@@ -19,7 +19,14 @@ from ncg_fast import _cpu, cpu
 
 TESTS = Path(__file__).parent
 HOST = TESTS / "amx_on_host"
-NAMES = "parity", "determinism", "bounds", "activity", "threads"  # of tests of all kernels
+NAMES = (
+    "parity",
+    "determinism",
+    "bounds",
+    "activity",
+    "threads",
+    "digit_paths",
+)  # of tests of all kernels
 x86 = pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="not x86")
 with_amx = pytest.mark.skipif("amx" not in cpu.instruction_sets(False), reason="not built with AMX")
 built = pytest.mark.skipif(not objects(), reason="the package was not built in this checkout")

@@ -69,10 +69,11 @@ def test_training_gives_the_same_bits(options: dict[str, object]) -> None:
 
 def test_training_goes_on_where_connections_no_longer_fit(rows: torch.Tensor) -> None:
     """More than a quarter are switched on: digits are made anew, at last dense ones."""
+    few = 0.8 * digits.crossover()
     with forced_path("dense"):
-        want = RBM(300, 100, density=0.08, seed=1)
+        want = RBM(300, 100, density=few, seed=1)
         want_counts = [want.train_step_(rows, lr=0.1, lr_strength=3.0) for _ in range(4)]
-    rbm = RBM(300, 100, density=0.08, seed=1)
+    rbm = RBM(300, 100, density=few, seed=1)
     assert sparse(rbm)
     first = sparse_capacity(rbm._digits.get(rbm, TRAINING_DIGITS)[0].to_hidden)
     counts = [rbm.train_step_(rows, lr=0.1, lr_strength=3.0) for _ in range(4)]
@@ -99,7 +100,7 @@ def test_several_batches_in_one_call_go_on(rows: torch.Tensor) -> None:
 
 
 def test_copies_and_edits(rows: torch.Tensor) -> None:
-    rbm = RBM(300, 100, mask=torch.rand(100, 300) < 0.05, seed=1)
+    rbm = RBM(300, 100, mask=torch.rand(100, 300) < 0.03, seed=1)
     assert sparse(rbm) and sparse(copy.deepcopy(rbm))
     before = rbm(rows)
     rbm.mask[0] = True

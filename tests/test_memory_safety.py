@@ -296,6 +296,19 @@ def test_digits_of_odd_addresses(op: str, at: int) -> None:
         registered(op)(*with_argument(op, at, moved))
 
 
+@pytest.mark.parametrize("capacity", [N_HIDDEN * N_VISIBLE], indirect=True)
+def test_sparse_digits_of_one_memory() -> None:
+    """Each direction is read while the other is written."""
+    given = list(calls()["train_step_"])
+    n_hidden, n_visible = given[5].numel(), given[6].numel()
+    memory = torch.zeros(n_hidden + n_visible - 1, dtype=torch.int32)
+    memory[:n_hidden] = given[5]
+    given[5], given[6] = memory[:n_hidden], memory[-n_visible:]
+    given[6][:4] = calls()["train_step_"][6][:4]
+    with pytest.raises(ValueError, match="train_step_: to_visible must have memory of its own"):
+        registered("train_step_")(*given)
+
+
 @DENSE
 def test_messages() -> None:
     given = list(calls()["gibbs_steps"])

@@ -7,13 +7,15 @@
 namespace ncg {
 namespace {
 
-// exp(-a) for a >= 0, to 1e-12 relative, in operations that the compiler turns into vectors.
+// exp(-a) for a >= 0, to 1e-12 relative, in operations that the compiler turns into vectors; 0
+// below the normal numbers.
 inline double exp_minus(double a) {
   constexpr double kRound = 0x1.8p52;  // added, it leaves the nearest integer in the low bits
+  constexpr double kLargest = 708;
   constexpr double kInverseFactorials[] = {1. / 3628800, 1. / 362880, 1. / 40320, 1. / 5040,
                                            1. / 720,     1. / 120,    1. / 24,    1. / 6,
                                            1. / 2,       1.,          1.};
-  const double t = (a < 700 ? a : 700) * -1.4426950408889634, rounded = t + kRound;
+  const double t = (a < kLargest ? a : kLargest) * -1.4426950408889634, rounded = t + kRound;
   const double f = (t - (rounded - kRound)) * 0.6931471805599453;
   double power = kInverseFactorials[0];
 #pragma GCC unroll 10
@@ -23,7 +25,7 @@ inline double exp_minus(double a) {
   const uint64_t bits = static_cast<uint64_t>(exponent + 1023) << 52;
   double scale;
   memcpy(&scale, &bits, 8);
-  return power * scale;
+  return a < kLargest ? power * scale : 0;
 }
 
 // sum over a tile's units of log(1 + exp(scale x)) for each chain. The product of the factors
