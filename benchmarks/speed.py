@@ -156,7 +156,7 @@ def measure(shape: Shape, target: Target, notes: list[str]) -> Iterator[dict[str
     for make in shape.jobs:
         try:
             job = make(case)
-        except OSError as error:  # data that are not on disk
+        except (OSError, RuntimeError) as error:  # data that are not on disk
             notes.append(f"{title(shape)}: left out. {error}")
             continue
         job.check()
