@@ -99,8 +99,9 @@ inline Form best_form(const uint64_t* packed, int64_t n_units, const Operand& in
   const double inputs = static_cast<double>(n_units);
   const double adding =
       (static_cast<double>(n_on) + kMakeCost * inputs) * static_cast<double>(padded);
-  const bool tables = table_cost(in) < kProductCost;
-  const double cost = (tables ? table_cost(in) : kProductCost) / kProductSpeed;
+  const double by_tables = table_cost(in);
+  const bool tables = by_tables < kProductCost;
+  const double cost = (tables ? by_tables : kProductCost) / kProductSpeed;
   if (adding < cost * inputs * static_cast<double>(in.n_lanes * in.n_out)) return Form::kLists;
   return tables ? Form::kIndex : Form::kBytes;
 }

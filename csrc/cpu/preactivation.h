@@ -133,50 +133,54 @@ inline int64_t strip_words(const Worker& me, int64_t n_tiles, int64_t most) {
   return fair < 1 ? 1 : fair < most ? fair : most;
 }
 
+// From products [32 outputs][64] of lookup_product.
+inline void looked_up_tile(const Layer& layer, const float* products, Tile& tile) {
+  const F step = splat(power_of_two(layer.exponent + 1 - 8 * layer.n_digits));
+  for (int r = 0; r < tile.n_units; ++r)
+    for (int l = 0; l < tile.width; l += kLanes)
+      store(tile.x + r * kWord + l,
+            fma(load(products + r * kWord + l), step, splat(layer.bias[tile.unit + r])));
+}
+
+// for_each_tile where up to kWords words share the making of rows or tables: multiply(panel, first,
+// last, products) of the words first .. last-1, then finish(layer, products of a word, tile).
+template <int kWords, class Multiply, class Finish, class Use>
+inline void for_each_strip_tile(const Worker& me, const Layer& layer, const Operand& in,
+                                Multiply multiply, Finish finish, Use use) {
+  const int64_t panels = ceil_div(layer.n_out, kPanel), words = in.words();
+  const int64_t strip = strip_words(me, panels * words, kWords), strips = ceil_div(words, strip);
+  me.share(panels * strips, [&](int64_t task) {
+    const int64_t panel = task / strips, first = task % strips * strip;
+    const int64_t last = first + strip < words ? first + strip : words;
+    alignas(64) float products[kWords * kWord * kPanel];
+    multiply(panel, first, last, products);
+    for (int64_t word = first; word < last; ++word) {
+      Tile tile = make_tile(layer, in, panel, word);
+      finish(layer, products + (word - first) * kWord * kPanel, tile);
+      use(tile);
+    }
+  });
+}
+
 // for_each_tile of listed states.
 template <class Use>
 inline void for_each_gathered_tile(const Worker& me, const Layer& layer, const Operand& in,
                                    Use use) {
-  const int64_t panels = ceil_div(layer.n_out, kPanel), words = in.words();
-  const int64_t strip = strip_words(me, panels * words, kStripWords),
-                strips = ceil_div(words, strip);
-  me.share(panels * strips, [&](int64_t task) {
-    const int64_t panel = task / strips, first = task % strips * strip;
-    const int64_t last = first + strip < words ? first + strip : words;
-    alignas(64) float products[kStripWords * kWord * kPanel];
+  const auto multiply = [&](int64_t panel, int64_t first, int64_t last, float* products) {
     const int64_t n_lanes = (last - 1 - first) * kWord + in.width(last - 1);
     gather_product(layer, in, panel, first * kWord, static_cast<int>(n_lanes), products);
-    for (int64_t word = first; word < last; ++word) {
-      Tile tile = make_tile(layer, in, panel, word);
-      gathered_tile(layer, products + (word - first) * kWord * kPanel, tile);
-      use(tile);
-    }
-  });
+  };
+  for_each_strip_tile<kStripWords>(me, layer, in, multiply, gathered_tile, use);
 }
 
 // for_each_tile of indexed states.
 template <class Use>
 inline void for_each_looked_up_tile(const Worker& me, const Layer& layer, const Operand& in,
                                     Use use) {
-  const int64_t panels = ceil_div(layer.n_out, kPanel), words = in.words();
-  const int64_t strip = strip_words(me, panels * words, kTableWords),
-                strips = ceil_div(words, strip);
-  me.share(panels * strips, [&](int64_t task) {
-    const int64_t panel = task / strips, first = task % strips * strip;
-    const int64_t last = first + strip < words ? first + strip : words;
-    alignas(64) float products[kTableWords * kPanel * kWord];
+  const auto multiply = [&](int64_t panel, int64_t first, int64_t last, float* products) {
     lookup_product(layer, in, panel, first, last, products);
-    const F step = splat(power_of_two(layer.exponent + 1 - 8 * layer.n_digits));
-    for (int64_t word = first; word < last; ++word) {
-      Tile tile = make_tile(layer, in, panel, word);
-      const float* x = products + (word - first) * (kPanel * kWord);
-      for (int r = 0; r < tile.n_units; ++r)
-        for (int l = 0; l < tile.width; l += kLanes)
-          store(tile.x + r * kWord + l,
-                fma(load(x + r * kWord + l), step, splat(layer.bias[tile.unit + r])));
-      use(tile);
-    }
-  });
+  };
+  for_each_strip_tile<kTableWords>(me, layer, in, multiply, looked_up_tile, use);
 }
 
 // Calls use(tile) for every tile, panels shared out over the threads so that weights stay in one
