@@ -96,12 +96,15 @@ def cuda_home(nvcc: str) -> Path:
 
 
 def nvcc_flags() -> list[str]:
-    """Machine code for NCG_FAST_CUDA_ARCHS (80,90,100), and PTX of the last for later GPUs."""
-    given = os.environ.get("NCG_FAST_CUDA_ARCHS", "80,90,100")
+    """Machine code for NCG_FAST_CUDA_ARCHS, and PTX of the last for later GPUs.
+
+    90a is 90 with the products of warpgroups; every GPU of compute capability 9.0 runs it.
+    """
+    given = os.environ.get("NCG_FAST_CUDA_ARCHS", "80,90a,100")
     archs = [arch.strip().removeprefix("sm_") for arch in given.replace(";", ",").split(",")]
     if not all(arch.rstrip("af").isdigit() for arch in archs):
         raise CompileError(
-            f'setup: NCG_FAST_CUDA_ARCHS must be like "80,90,100", got "{given}". '
+            f'setup: NCG_FAST_CUDA_ARCHS must be like "80,90a,100", got "{given}". '
             "Name compute capabilities without a point."
         )
     targets = [f"-gencode=arch=compute_{arch},code=sm_{arch}" for arch in archs]

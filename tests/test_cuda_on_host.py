@@ -18,6 +18,28 @@ def test_matrix_products(selftest: ModuleType, is_signed: bool) -> None:
     assert selftest.wrong_products(is_signed) == 0
 
 
+def test_products_of_a_warpgroup(selftest: ModuleType) -> None:
+    assert selftest.wrong_group_products(True, True, True, True, 4, 128) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((False, True, True, True, 4, 128), "products read copies that were not shown to them"),
+        ((True, False, True, True, 4, 128), "products were added before they were begun"),
+        ((True, True, False, True, 4, 128), "waited for before they were committed"),
+        ((True, True, True, False, 4, 128), "products were not waited for"),
+        ((True, True, True, True, 3, 128), "warps of a group began different products"),
+        ((True, True, True, True, 2, 64), "products need four warps"),
+    ],
+)
+def test_mistakes_of_a_warpgroup_are_reported(
+    selftest: ModuleType, arguments: tuple[bool | int, ...], message: str
+) -> None:
+    with pytest.raises(RuntimeError, match=message):
+        selftest.wrong_group_products(*arguments)
+
+
 def test_matrices_from_shared_memory(selftest: ModuleType) -> None:
     assert selftest.wrong_matrices() == 0
 

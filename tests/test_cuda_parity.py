@@ -20,6 +20,12 @@ __all__ = ["poisoned_memory"]  # a fixture
 SHAPES = [(1, 1, 1, 1), (7, 5, 3, 3), (33, 65, 0, 0), (61, 67, 65, 66), (127, 131, 66, 66)]
 
 
+@pytest.fixture(params=[9, 8], ids="sm_{}0".format)
+def each_gpu(request: Any, monkeypatch: Any) -> None:
+    """Clusters, and products of warpgroups for more than 64 chains; neither of them."""
+    monkeypatch.setenv("ON_HOST_CAPABILITY", str(request.param))
+
+
 @pytest.fixture
 def both(cuda_on_host: Launcher) -> Any:
     def both(op: str, *args: Any) -> None:
@@ -40,7 +46,9 @@ def test_packing(both: Any, shape: tuple[int, int, int, int], n_digits: int) -> 
 
 @pytest.mark.parametrize("n_digits", [2, 3])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_half_steps(both: Any, shape: tuple[int, int, int, int], n_digits: int) -> None:
+def test_half_steps(
+    each_gpu: None, both: Any, shape: tuple[int, int, int, int], n_digits: int
+) -> None:
     m = Machine(shape, n_digits)
     draw = SEED, 5, (3 << 32) + 1
     for visible in (m.data, m.levels):
@@ -52,7 +60,7 @@ def test_half_steps(both: Any, shape: tuple[int, int, int, int], n_digits: int) 
 
 @pytest.mark.parametrize("n_digits", [2, 3])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_sweeps_in_a_cluster(both: Any, shape: tuple[int, int, int, int], n_digits: int) -> None:
+def test_sweeps(each_gpu: None, both: Any, shape: tuple[int, int, int, int], n_digits: int) -> None:
     m = Machine(shape, n_digits)
     draw = SEED, 5, (3 << 32) + 1
     for visible in (m.data, m.levels):
@@ -64,6 +72,18 @@ def test_sweeps_in_a_cluster(both: Any, shape: tuple[int, int, int, int], n_digi
 def test_many_chains_go_two_words_a_cluster(both: Any) -> None:
     m = Machine((35, 70, 1100, 1), 2)
     both("gibbs_steps", m.data, *m.model(), 2, SEED, 5, 7, None, m.clamped)
+
+
+@pytest.mark.parametrize("n_digits", [2, 3])
+def test_a_warpgroup_goes_round_its_stages(both: Any, n_digits: int) -> None:
+    m = Machine((645, 33, 70, 1), n_digits)
+    both("sample_hidden", m.data, *m.to_hidden(), SEED, 5, 7, None)
+
+
+def test_two_warpgroups_share_digits(both: Any) -> None:
+    """Units for 264 blocks of eight warps."""
+    m = Machine((70, 264 * 32, 193, 1), 2)
+    both("sample_hidden", m.data, *m.to_hidden(), SEED, 5, 7, None)
 
 
 def test_sweeps_by_tiles(both: Any) -> None:

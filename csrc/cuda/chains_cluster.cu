@@ -4,13 +4,14 @@
 
 #include <atomic>
 
-#include "cuda/launch.h"
+#include "cuda/device.h"
 #include "cuda/outcome.h"
 #include "cuda/products.h"
 
 namespace ncg::cuda {
 namespace {
 
+constexpr char kOp[] = "gibbs_steps";
 constexpr int kWarps = 8, kInnerQuads = kInner / 4;
 
 // One direction as a block sees it: the digits of its tiles [tile][32 inputs][digit].
@@ -100,7 +101,7 @@ __device__ void share_activations(const Share& share, const Octets* states, cons
       if (!piece.has(tile)) continue;
 #pragma unroll
       for (int d = 0; d < kDigits; ++d)
-        add_products(sums[d], tile, a,
+        add_products(sums, d * kTiles + tile, a,
                      digits + tile * tile_bytes + (inner * kDigits + d) * kTileBytes);
     }
   }
@@ -195,19 +196,12 @@ __global__ void __launch_bounds__(kWarps* kWarp, 1)
   hidden.store(c.hidden_out, n_hidden, words, first_word, plan.n_words);
 }
 
-int attribute(cudaDeviceAttr which) {
-  int device = 0, value = 0;
-  check("gibbs_steps", cudaGetDevice(&device));
-  check("gibbs_steps", cudaDeviceGetAttribute(&value, which, device));
-  return value;
-}
-
 // Whether the current device has room for a cluster whose blocks take `most` bytes; asked once.
 bool has_room(size_t most) {
   constexpr int kDevices = 64;
   static std::atomic<int> known[kDevices];  // 0: not asked, 1: no, 2: yes
   int device = 0;
-  check("gibbs_steps", cudaGetDevice(&device));
+  check(kOp, cudaGetDevice(&device));
   std::atomic<int>& answer = known[device % kDevices];
   if (answer == 0)
     answer = 1 + has_room_for_cluster(chains_kernel<2>, kClusterBlocks, kWarps * kWarp, most);
@@ -221,8 +215,9 @@ ClusterPlan plan_cluster(const Chains& c) {
   constexpr int64_t kLargest = 1 << 14;  // units; far more than fit
   const int64_t n_hidden = c.to_hidden.n_out, n_visible = c.to_visible.n_out;
   if (n_hidden > kLargest || n_visible > kLargest) return {};
-  if (attribute(cudaDevAttrComputeCapabilityMajor) < 9) return {};
-  const auto most = static_cast<size_t>(attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
+  if (compute_capability(kOp) < 9) return {};
+  const auto most =
+      static_cast<size_t>(device_attribute(kOp, cudaDevAttrMaxSharedMemoryPerBlockOptin));
   if (!has_room(most)) return {};
   const auto parts = [](int64_t n, int64_t size) { return static_cast<int>(ceil_div(n, size)); };
   ClusterPlan plan{};
@@ -243,7 +238,7 @@ ClusterPlan plan_cluster(const Chains& c) {
 void run_cluster(const Chains& c, const ClusterPlan& plan, bool from_hidden, cudaStream_t stream) {
   const int n_digits = c.to_hidden.n_digits;
   const auto clusters = static_cast<unsigned>(ceil_div(ceil_div(c.n_chains, kWord), plan.n_words));
-  launch_cluster("gibbs_steps", n_digits == 2 ? chains_kernel<2> : chains_kernel<3>, kClusterBlocks,
+  launch_cluster(kOp, n_digits == 2 ? chains_kernel<2> : chains_kernel<3>, kClusterBlocks,
                  dim3(clusters * kClusterBlocks), kWarps * kWarp, plan.shared, stream, c, plan,
                  from_hidden, power_of_two(c.to_hidden.exponent + 1 - 8 * n_digits));
 }

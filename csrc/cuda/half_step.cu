@@ -1,8 +1,8 @@
 // Half steps by tiles: a block makes one panel of 32 units for 32 chains a warp. Digits and states
-// of 64 inputs are brought to shared memory while the products of the 64 before run.
+// of 64 inputs are brought to shared memory while products of earlier ones run.
 #include "cuda/half_step.h"
 
-#include "cuda/launch.h"
+#include "cuda/device.h"
 #include "cuda/outcome.h"
 #include "cuda/products.h"
 #include "cuda/sampling.h"
@@ -10,7 +10,8 @@
 namespace ncg::cuda {
 namespace {
 
-constexpr int kMostWarps = 8;
+constexpr int kMostWarps = 8, kGroupWarps = 4;         // of a block, of a warpgroup
+constexpr int kStages = 4;                             // of digits
 constexpr int kBlockTiles = kTiles * kBlock / kInner;  // tiles of a panel's digit by 64 inputs
 constexpr int kBlockQuads = kBlock / 4, kInnerQuads = kInner / 4;
 
@@ -19,29 +20,32 @@ constexpr size_t state_bytes(int n_warps) {
   return sizeof(Octets) * kBlockQuads * static_cast<size_t>(n_warps);
 }
 
-// Two stages of digits [digit][32 inputs][tile], then two of quads [warp][quad].
+// kStages of digits [32 inputs][digit][tile], then two of quads [warp][quad].
 template <int kDigits>
 struct Stages {
   uint8_t* memory;
   int n_warps;
 
   __device__ uint8_t* digits(int64_t block) const {
-    return memory + block % 2 * digit_bytes(kDigits);
+    return memory + block % kStages * digit_bytes(kDigits);
   }
   __device__ Octets* quads(int64_t block) const {
-    return reinterpret_cast<Octets*>(memory + 2 * digit_bytes(kDigits) +
+    return reinterpret_cast<Octets*>(memory + kStages * digit_bytes(kDigits) +
                                      block % 2 * state_bytes(n_warps));
   }
   __device__ static int tile(int digit, int inner, int tile) {
-    return ((digit * (kBlock / kInner) + inner) * kTiles + tile) * kTileBytes;
+    return ((inner * kDigits + digit) * kTiles + tile) * kTileBytes;
   }
 
-  // Begins the copies of one block of 64 inputs.
+  // Begins the copies of one block of 64 inputs, those past the end have none. A quarter of a warp
+  // writes to all banks.
   __device__ void copy_digits(const Layer& layer, int64_t panel, int64_t block) const {
     const DigitLayout layout{layer.n_out, layer.n_in, kDigits};
     constexpr int kChunks = kPanel * kBlock / 16;
-    for (int i = static_cast<int>(threadIdx.x); i < kChunks * kDigits; i += kWarp * n_warps) {
-      const int digit = i / kChunks, row = i / 4 % kPanel, chunk = i % 4;
+    const int n = block < layout.blocks() ? kChunks * kDigits : 0;
+    for (int i = static_cast<int>(threadIdx.x); i < n; i += kWarp * n_warps) {
+      const int digit = i / kChunks, row = i / 32 % kTiles * kTile + i % kTile,
+                chunk = i / kTile % 4;
       copy_async(
           digits(block) + tile(digit, chunk / 2, row / kTile) + tile_offset(row % kTile, chunk % 2),
           layer.digits + layout.tile(panel, digit, block) + row * kBlock + chunk * 16);
@@ -71,39 +75,56 @@ struct QuadsOnTheWay {
   }
 };
 
-// x of a warp from packed states.
-template <int kDigits>
-__device__ void packed_activations(const HalfStep& work, const Stages<kDigits>& stages,
-                                   int64_t panel, int64_t first_word, float step, Activations& x) {
+// Adds the products of a block of inputs: each warp its own, or a warpgroup's that only begin.
+template <int kDigits, bool kGroups>
+__device__ __forceinline__ void multiply_block(Sums<kDigits>& sums, const Octets* quads,
+                                               const uint8_t* digits) {
+  uint32_t a[kBlock / kInner][kPairs][4];
+#pragma unroll
+  for (int inner = 0; inner < kBlock / kInner; ++inner)
+    load_states(a[inner], quads + inner * kInnerQuads);
+  if constexpr (kGroups) begin_products();
+#pragma unroll
+  for (int inner = 0; inner < kBlock / kInner; ++inner) {
+    const uint8_t* tiles = digits + Stages<kDigits>::tile(0, inner, 0);
+    if constexpr (kGroups) {
+      // Row 16 warp + r of the product of a pair is row r of that pair of this warp.
+      const uint64_t b = tiles_descriptor(tiles);
+#pragma unroll
+      for (int pair = 0; pair < kPairs; ++pair) multiply(sums[pair], a[inner][pair], b);
+    } else {
+#pragma unroll
+      for (int tile = 0; tile < kDigits * kTiles; ++tile)
+        add_products(sums, tile, a[inner], tiles + tile * kTileBytes);
+    }
+  }
+  if constexpr (kGroups) commit_products();
+}
+
+// x of a warp from packed states. kGroups: by products of warpgroups.
+template <int kDigits, bool kGroups>
+__device__ __forceinline__ void packed_activations(const HalfStep& work,
+                                                   const Stages<kDigits>& stages, int64_t panel,
+                                                   int64_t first_word, float step, Activations& x) {
   const Layer& layer = work.layer;
   const int warp = static_cast<int>(threadIdx.x) / kWarp, n_words = stages.n_warps / 2;
   const int64_t n_blocks = ceil_div(layer.n_in, kBlock);
   Sums<kDigits> sums = {};
   QuadsOnTheWay next;
-  if (n_blocks > 0) {
-    stages.copy_digits(layer, panel, 0);
-    next.load(work.states, first_word, n_words, 0);
-    next.store(stages.quads(0), n_words);
-  }
+#pragma unroll
+  for (int block = 0; block < kStages - 1; ++block) stages.copy_digits(layer, panel, block);
+  next.load(work.states, first_word, n_words, 0);
+  next.store(stages.quads(0), n_words);
   for (int64_t block = 0; block < n_blocks; ++block) {
-    wait_copies<0>();
-    __syncthreads();  // this block's stage is there, the other is free
-    if (block + 1 < n_blocks) {
-      stages.copy_digits(layer, panel, block + 1);
-      next.load(work.states, first_word, n_words, block + 1);
-    }
-#pragma unroll
-    for (int inner = 0; inner < kBlock / kInner; ++inner) {
-      uint32_t a[kPairs][4];
-      load_states(a, stages.quads(block) + warp * kBlockQuads + inner * kInnerQuads);
-#pragma unroll
-      for (int d = 0; d < kDigits; ++d)
-#pragma unroll
-        for (int tile = 0; tile < kTiles; ++tile)
-          add_products(sums[d], tile, a,
-                       stages.digits(block) + Stages<kDigits>::tile(d, inner, tile));
-    }
-    if (block + 1 < n_blocks) next.store(stages.quads(block + 1), n_words);
+    wait_copies<kStages - 2>();
+    if constexpr (kGroups) show_copies();
+    __syncthreads();  // this block's stage is there, that of the block before is free
+    stages.copy_digits(layer, panel, block + kStages - 1);
+    next.load(work.states, first_word, n_words, block + 1);
+    multiply_block<kDigits, kGroups>(sums, stages.quads(block) + warp * kBlockQuads,
+                                     stages.digits(block));
+    next.store(stages.quads(block + 1), n_words);
+    if constexpr (kGroups) end_products(sums);
   }
   activate<kDigits>(sums, layer, panel, step, x);
 }
@@ -214,8 +235,10 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, kDigits == 2 && !kLevelStat
 #pragma unroll
           for (int i = 0; i < 4; ++i) x[pair][first + tile][i] = some[tile][i];
       }
+  } else if (has_warpgroup_products() && stages.n_warps % kGroupWarps == 0) {
+    packed_activations<kDigits, true>(work, stages, panel, first_warp / 2, step, x);
   } else {
-    packed_activations<kDigits>(work, stages, panel, first_warp / 2, step, x);
+    packed_activations<kDigits, false>(work, stages, panel, first_warp / 2, step, x);
   }
   const int64_t n_chains = work.states.n_chains, words = ceil_div(n_chains, kWord);
   const int64_t n_out = work.layer.n_out;
@@ -229,11 +252,13 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, kDigits == 2 && !kLevelStat
          });
 }
 
-// As many warps share a panel's digits as leave enough blocks for the whole GPU.
-int warps_of(int64_t panels, int64_t words) {
+// As many warps share a panel's digits as leave enough blocks for the whole GPU, and a warpgroup
+// where there are such products and chains for it.
+int warps_of(const char* op, const HalfStep& work, int64_t panels, int64_t words) {
   constexpr int64_t kEnough = 264;
+  const bool groups = !work.states.levels && words > 1 && compute_capability(op) == 9;
   int n = kMostWarps;
-  while (n > 2 && panels * ceil_div(2 * words, n) < kEnough) n /= 2;
+  while (n > (groups ? kGroupWarps : 2) && panels * ceil_div(2 * words, n) < kEnough) n /= 2;
   return n;
 }
 
@@ -241,12 +266,13 @@ template <int kDigits, bool kLevelStates>
 void launch_half_step(const char* op, const HalfStep& work, cudaStream_t stream) {
   const int64_t panels = ceil_div(work.layer.n_out, kPanel),
                 words = ceil_div(work.states.n_chains, kWord);
-  const int n_warps = warps_of(panels, words);
+  const int n_warps = warps_of(op, work, panels, words);
   const double step = power_of_two(work.layer.exponent + 1 - 8 * kDigits);
   launch(op, half_step_kernel<kDigits, kLevelStates>,
          dim3(static_cast<unsigned>(panels * ceil_div(2 * words, n_warps))),
-         static_cast<unsigned>(kWarp * n_warps), 2 * (digit_bytes(kDigits) + state_bytes(n_warps)),
-         stream, work, static_cast<float>(kLevelStates ? step / kLevels : step));
+         static_cast<unsigned>(kWarp * n_warps),
+         kStages * digit_bytes(kDigits) + 2 * state_bytes(n_warps), stream, work,
+         static_cast<float>(kLevelStates ? step / kLevels : step));
 }
 
 }  // namespace

@@ -70,10 +70,17 @@ __device__ __forceinline__ uint32_t load_octet(const uint64_t* packed, int64_t n
   return bits;
 }
 
-// Where the 16 bytes of inputs 16 half .. lie in a tile. The halves of rows 4 .. 7 change places,
-// so that a warp reads from all banks.
+// A tile is two matrices of 8 units by 16 inputs, 128 bytes without a gap: a warp reads one from
+// all banks, and a warpgroup's products take them so. Where the inputs 16 half .. of a unit lie:
 __device__ __forceinline__ int tile_offset(int row, int half) {
-  return row * kInner + ((half ^ (row >> 2)) & 1) * 16;
+  return half * (kTileBytes / 2) + row * 16;
+}
+
+// What a warpgroup's products know of tiles that lie side by side: address, bytes from one half to
+// the next and from one tile to the next, in units of 16; matrices are not swizzled.
+__device__ __forceinline__ uint64_t tiles_descriptor(const uint8_t* tiles) {
+  constexpr uint64_t kHalves = kTileBytes / 2 / 16, kNext = kTileBytes / 16;
+  return (shared_address(tiles) >> 4 & 0x3FFF) | kHalves << 16 | kNext << 32;
 }
 
 // The B operand of a product from a tile.
@@ -95,12 +102,14 @@ __device__ __forceinline__ void load_states(uint32_t (&a)[kPairs][4], const Octe
     }
 }
 
+// The tiles of digit 0, then those of digit 1, ...
 template <int kDigits>
-using Sums = int32_t[kDigits][kPairs][kTiles][4];
+using Sums = int32_t[kPairs][kDigits * kTiles][4];
 using Activations = float[kPairs][kTiles][4];
 
 // Adds the products of 32 inputs with one digit of one tile.
-__device__ __forceinline__ void add_products(int32_t (&sums)[kPairs][kTiles][4], int tile,
+template <int kAll>
+__device__ __forceinline__ void add_products(int32_t (&sums)[kPairs][kAll][4], int tile,
                                              const uint32_t (&a)[kPairs][4],
                                              const uint8_t* digits) {
   uint32_t b[2];
@@ -131,8 +140,9 @@ __device__ __forceinline__ void activate(const Sums<kDigits>& sums, const Layer&
       const float bias = at < layer.n_out ? layer.bias[at] : 0.f;
 #pragma unroll
       for (int pair = 0; pair < kPairs; ++pair)
-        x[pair][tile][i] = combine<kDigits>(
-            step, bias, [&](int p) { return static_cast<float>(sums[p][pair][tile][i]); });
+        x[pair][tile][i] = combine<kDigits>(step, bias, [&](int p) {
+          return static_cast<float>(sums[pair][p * kTiles + tile][i]);
+        });
     }
 }
 

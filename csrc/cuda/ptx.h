@@ -5,6 +5,10 @@
 
 #include <cstdint>
 
+// The operands of one tile's sum.
+#define NCG_SUMS(tile) \
+  "+r"(sum[tile][0]), "+r"(sum[tile][1]), "+r"(sum[tile][2]), "+r"(sum[tile][3])
+
 namespace ncg::cuda {
 
 // --- matrix products of one warp ---
@@ -29,6 +33,70 @@ __device__ __forceinline__ void mma_u8u8(int32_t (&sum)[4], const uint32_t (&a)[
       "{%0,%1,%2,%3};"
       : "+r"(sum[0]), "+r"(sum[1]), "+r"(sum[2]), "+r"(sum[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// --- matrix products of a warpgroup, four warps together: sm_90a alone ---
+
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+constexpr bool kWarpgroups = true;
+#else
+constexpr bool kWarpgroups = false;
+#endif
+__device__ __forceinline__ bool has_warpgroup_products() { return kWarpgroups; }
+
+// Before the first of some products, and again when their registers have been written.
+__device__ __forceinline__ void begin_products() {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+#endif
+}
+
+// Begins sum += A B for A of 64 x 32 bytes, 16 rows a warp as in mma_u8s8, and B of 32 x 8 tiles,
+// each of which takes a sum as in mma_u8s8. No register may be used before end_products.
+// b: where B lies in shared memory, see tiles_descriptor in products.h.
+__device__ __forceinline__ void multiply(int32_t (&sum)[8][4], const uint32_t (&a)[4], uint64_t b) {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  asm volatile(
+      "wgmma.mma_async.sync.aligned.m64n64k32.s32.u8.s8 "
+      "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,"
+      "%24,%25,%26,%27,%28,%29,%30,%31}, {%32,%33,%34,%35}, %36, 1;"
+      : NCG_SUMS(0), NCG_SUMS(1), NCG_SUMS(2), NCG_SUMS(3), NCG_SUMS(4), NCG_SUMS(5), NCG_SUMS(6),
+        NCG_SUMS(7)
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+#endif
+}
+__device__ __forceinline__ void multiply(int32_t (&sum)[12][4], const uint32_t (&a)[4],
+                                         uint64_t b) {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  asm volatile(
+      "wgmma.mma_async.sync.aligned.m64n96k32.s32.u8.s8 "
+      "{%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15,%16,%17,%18,%19,%20,%21,%22,%23,"
+      "%24,%25,%26,%27,%28,%29,%30,%31,%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,"
+      "%46,%47}, {%48,%49,%50,%51}, %52, 1;"
+      : NCG_SUMS(0), NCG_SUMS(1), NCG_SUMS(2), NCG_SUMS(3), NCG_SUMS(4), NCG_SUMS(5), NCG_SUMS(6),
+        NCG_SUMS(7), NCG_SUMS(8), NCG_SUMS(9), NCG_SUMS(10), NCG_SUMS(11)
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+#endif
+}
+
+// What was begun runs on from here,
+__device__ __forceinline__ void commit_products() {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+#endif
+}
+// and has run from here on: the sums that are given may be used.
+template <int kRows, int kTiles>
+__device__ __forceinline__ void end_products(int32_t (&sums)[kRows][kTiles][4]) {
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+#pragma unroll
+  for (int row = 0; row < kRows; ++row)
+#pragma unroll
+    for (int tile = 0; tile < kTiles; ++tile)
+#pragma unroll
+      for (int i = 0; i < 4; ++i) asm volatile("" : "+r"(sums[row][tile][i])::"memory");
+#endif
 }
 
 // --- shared memory ---
@@ -68,6 +136,14 @@ __device__ __forceinline__ void wait_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
+// Copies of this thread that have been waited for become visible to a warpgroup's products, after
+// a barrier.
+__device__ __forceinline__ void show_copies() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+#endif
+}
+
 // --- clusters of blocks, sm_90 and later ---
 
 __device__ __forceinline__ uint32_t cluster_rank() {
@@ -98,3 +174,5 @@ __device__ __forceinline__ void store_remote(uint32_t* shared, uint32_t rank, ui
 }
 
 }  // namespace ncg::cuda
+
+#undef NCG_SUMS

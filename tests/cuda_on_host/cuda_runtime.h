@@ -43,7 +43,7 @@ inline cudaError_t cudaGetDevice(int* device) {
 }
 enum cudaDeviceAttr { cudaDevAttrComputeCapabilityMajor, cudaDevAttrMaxSharedMemoryPerBlockOptin };
 inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr which, int) {
-  *value = which == cudaDevAttrComputeCapabilityMajor ? 9 : 227 * 1024;
+  *value = which == cudaDevAttrComputeCapabilityMajor ? on_host::compute_capability() : 227 * 1024;
   return cudaSuccess;
 }
 // --- barriers and warps; all 32 lanes take part ---

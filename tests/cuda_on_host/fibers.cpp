@@ -1,13 +1,16 @@
 #include "fibers.h"
 
 #include <csetjmp>
+#include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <ucontext.h>
@@ -30,6 +33,16 @@ struct Copy {
   size_t n_bytes;
 };
 
+// Bytes of shared memory as a warpgroup's products see them.
+enum Sight : uint8_t { kSeen, kShown, kUnseen };  // kShown: from the next barrier on
+
+struct Products {
+  std::vector<Product> begun;
+  std::map<int32_t*, std::vector<int32_t>> sums;  // what they were before
+  bool fenced = false, committed = false;
+  int n = 0;
+};
+
 struct Fiber {
   unsigned thread, block;  // block: in its cluster
   At at = At::kRunning;
@@ -39,18 +52,21 @@ struct Fiber {
   Lane lane;
   WarpInstruction instruction = nullptr;
   std::deque<std::vector<Copy>> copies{1};  // the last group is still open
+  std::vector<Copy> unseen;                 // copies that were waited for
+  Products products;
 };
 
 struct Cluster {
   std::vector<Fiber> fibers;
   std::vector<Index> blocks;
-  std::vector<std::vector<uint8_t>> shared;
+  std::vector<std::vector<uint8_t>> shared, sight;
 };
 
 Cluster* cluster;
 Fiber* self;
 const std::function<void()>* body;
 jmp_buf scheduler;
+const char* mistake;  // of the fiber that ran last
 std::vector<std::unique_ptr<uint8_t[]>> stacks;
 
 void enter() {
@@ -64,13 +80,22 @@ void park(At at) {
   if (!_setjmp(self->place)) _longjmp(scheduler, 1);
 }
 
+// Ends a fiber that makes a mistake: no exception may leave it.
+[[noreturn]] void fail(const char* what) {
+  mistake = what;
+  _longjmp(scheduler, 1);
+}
+
 // Until the fiber parks or ends.
 void resume(Fiber& fiber, uint8_t* stack) {
   self = &fiber;
   threadIdx = {fiber.thread, 0, 0};
   const Index block = cluster->blocks[fiber.block];
   blockIdx = {block.x, block.y, block.z};
-  if (_setjmp(scheduler)) return;
+  if (_setjmp(scheduler)) {
+    if (const char* what = std::exchange(mistake, nullptr)) throw std::runtime_error(what);
+    return;
+  }
   if (fiber.begun) _longjmp(fiber.place, 1);
   fiber.begun = true;
   getcontext(&fiber.context);
@@ -100,7 +125,28 @@ bool pass(Fiber* first, Fiber* last, At barrier) {
   for (Fiber* f = first; f != last; ++f)
     if (f->at != barrier) return false;
   for (Fiber* f = first; f != last; ++f) f->at = At::kRunning;
+  for (unsigned block = first->block; block <= (last - 1)->block; ++block)
+    for (uint8_t& sight : cluster->sight[block])
+      if (sight == kShown) sight = kSeen;
   return true;
+}
+
+// Marks where a copy went.
+void set_sight(const Copy& copy, Sight sight) {
+  const auto at = static_cast<uint8_t*>(copy.to) - shared_memory();
+  memset(cluster->sight[self->block].data() + at, sight, copy.n_bytes);
+}
+
+int32_t product_of(const Product& p, size_t tile, int row, int column) {
+  const std::vector<uint8_t>& sight = cluster->sight[self->block];
+  int32_t sum = 0;
+  for (size_t k = 0; k < 32; ++k) {
+    const size_t at = p.b + tile * p.next + k / 16 * p.halves + column * 16 + k % 16;
+    if (at >= sight.size()) fail("products read past the block's shared memory");
+    if (sight[at] != kSeen) fail("products read copies that were not shown to them");
+    sum += p.a[row][k] * static_cast<int8_t>(shared_memory()[at]);
+  }
+  return sum;
 }
 
 // One turn of every warp; whether anything moved.
@@ -127,6 +173,7 @@ void run_cluster(const std::vector<Index>& blocks, unsigned n_threads, size_t sh
   mine.blocks = blocks;
   mine.fibers.resize(blocks.size() * n_threads);
   mine.shared.assign(blocks.size(), std::vector<uint8_t>(shared + kGuard, kPoison));
+  mine.sight.assign(blocks.size(), std::vector<uint8_t>(shared, kSeen));
   for (size_t i = 0; i < mine.fibers.size(); ++i) {
     mine.fibers[i].thread = static_cast<unsigned>(i % n_threads);
     mine.fibers[i].block = static_cast<unsigned>(i / n_threads);
@@ -137,6 +184,16 @@ void run_cluster(const std::vector<Index>& blocks, unsigned n_threads, size_t sh
   for (const Fiber& fiber : mine.fibers)
     if (fiber.at != At::kEnd)
       throw std::runtime_error("a barrier was met by some threads and not by others");
+  for (size_t i = 0; i < mine.fibers.size(); ++i) {
+    const Products& products = mine.fibers[i].products;
+    if (!products.begun.empty()) throw std::runtime_error("products were not waited for");
+    // A warpgroup is four warps of a block.
+    const size_t first = i - i % n_threads % (4 * kLanes);
+    if (products.n > 0 && (i % n_threads / (4 * kLanes) + 1) * 4 * kLanes > n_threads)
+      throw std::runtime_error("products need four warps");
+    if (products.n != mine.fibers[first].products.n)
+      throw std::runtime_error("warps of a group began different products");
+  }
   for (const std::vector<uint8_t>& memory : mine.shared)
     for (size_t i = shared; i < memory.size(); ++i)
       if (memory[i] != kPoison) throw std::runtime_error("a block wrote past its shared memory");
@@ -159,12 +216,52 @@ void begin_copy(void* to, const void* from, size_t n_bytes) {
 void end_copy_group() { self->copies.emplace_back(); }
 void wait_copy_groups(size_t n_pending) {
   for (; self->copies.size() > n_pending + 1; self->copies.pop_front())
-    for (const Copy& copy : self->copies.front()) memcpy(copy.to, copy.from, copy.n_bytes);
+    for (const Copy& copy : self->copies.front()) {
+      memcpy(copy.to, copy.from, copy.n_bytes);
+      set_sight(copy, kUnseen);
+      self->unseen.push_back(copy);
+    }
+}
+void show_copies() {
+  for (const Copy& copy : self->unseen) set_sight(copy, kShown);
+  self->unseen.clear();
+}
+
+void begin_products() { self->products.fenced = true; }
+void add_product(const Product& product) {
+  Products& all = self->products;
+  if (!all.fenced) fail("products were added before they were begun");
+  const auto [held, is_new] = all.sums.try_emplace(product.sums);
+  if (is_new) held->second.assign(product.sums, product.sums + 4 * product.n_tiles);
+  memset(product.sums, kPoison, 4 * product.n_tiles * sizeof(int32_t));
+  all.begun.push_back(product);
+  all.committed = false;
+  ++all.n;
+}
+void commit_products() { self->products.committed = true; }
+void wait_products() {
+  Products& all = self->products;
+  if (!all.begun.empty() && !all.committed)
+    fail("products were waited for before they were committed");
+  const int column = static_cast<int>(self->thread % 4) * 2;
+  for (const Product& p : all.begun)
+    for (size_t tile = 0; tile < p.n_tiles; ++tile)
+      for (int i = 0; i < 4; ++i)
+        all.sums[p.sums][4 * tile + i] += product_of(p, tile, i / 2, column + i % 2);
+  for (const auto& [to, sums] : all.sums) memcpy(to, sums.data(), sums.size() * sizeof(int32_t));
+  all.begun.clear();
+  all.sums.clear();
+  all.fenced = false;
 }
 
 uint8_t* shared_memory() { return shared_memory_of(self->block); }
 uint8_t* shared_memory_of(unsigned rank) { return cluster->shared.at(rank).data(); }
 unsigned cluster_rank() { return self->block; }
+
+int compute_capability() {
+  const char* wanted = std::getenv("ON_HOST_CAPABILITY");
+  return wanted == nullptr ? 9 : std::atoi(wanted);
+}
 
 void run(const char* op, unsigned n_blocks, Index grid, unsigned n_threads, size_t shared,
          const std::function<void()>& kernel) {

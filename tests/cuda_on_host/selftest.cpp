@@ -59,6 +59,73 @@ int wrong_products(bool is_signed) {
   return wrong;
 }
 
+// Products of a warpgroup: A of 64 x 32 in registers by the tables of the PTX manual, B of 32 x 64
+// in shared memory as matrices of 8 columns by 16 bytes. Each step can be left out.
+struct GroupMatrices {
+  uint8_t a[64][32];
+  alignas(16) int8_t b[64][32];  // columns
+  int32_t sum[64][64];
+  bool shown, begun, committed, ended;
+  int n_warps;  // that take part
+};
+void group_kernel(GroupMatrices* m) {
+  constexpr int kHalves = 128, kNext = 256;
+  const int warp = threadIdx.x / 32, group = threadIdx.x % 32 >> 2, in_group = threadIdx.x % 4;
+  uint8_t* shared = dynamic_shared();
+  for (unsigned i = threadIdx.x; i < 128; i += blockDim.x)
+    copy_async(shared + i / 16 * kNext + i / 8 % 2 * kHalves + i % 8 * 16,
+               m->b[i / 16 * 8 + i % 8] + i / 8 % 2 * 16);
+  commit_copies();
+  wait_copies<0>();
+  if (m->shown) show_copies();
+  __syncthreads();
+  uint32_t a[4] = {};
+  for (int i = 0; i < 16; ++i) {
+    const int row = 16 * warp + group + (i / 4 % 2) * 8, k = in_group * 4 + i % 4 + i / 8 * 16;
+    a[i / 4] |= uint32_t{m->a[row][k]} << 8 * (i % 4);
+  }
+  int32_t d[1][8][4];
+  for (auto& tile : d[0])
+    for (int32_t& x : tile) x = 1;
+  const uint64_t b =
+      shared_address(shared) / 16 | uint64_t{kHalves / 16} << 16 | uint64_t{kNext / 16} << 32;
+  if (m->begun) begin_products();
+  if (warp < m->n_warps) {
+    multiply(d[0], a, b);
+    multiply(d[0], a, b);
+  }
+  if (m->committed) commit_products();
+  if (m->ended) end_products(d);
+  for (int i = 0; i < 32; ++i)
+    m->sum[16 * warp + group + (i / 2 % 2) * 8][i / 4 * 8 + in_group * 2 + i % 2] =
+        d[0][i / 4][i % 4];
+}
+
+// How many sums differ from a plain loop's, with all steps or some left out.
+int wrong_group_products(bool shown, bool begun, bool committed, bool ended, int n_warps,
+                         int n_threads) {
+  static GroupMatrices m;
+  std::mt19937 random(1);
+  for (auto& row : m.a)
+    for (uint8_t& x : row) x = static_cast<uint8_t>(random());
+  for (auto& column : m.b)
+    for (int8_t& x : column) x = static_cast<int8_t>(random());
+  m.shown = shown;
+  m.begun = begun;
+  m.committed = committed;
+  m.ended = ended;
+  m.n_warps = n_warps;
+  launch("group", group_kernel, 1, static_cast<unsigned>(n_threads), 8 * 256, nullptr, &m);
+  int wrong = 0;
+  for (int i = 0; i < 64; ++i)
+    for (int j = 0; j < 64; ++j) {
+      int want = 1;
+      for (int k = 0; k < 32; ++k) want += 2 * m.a[i][k] * m.b[j][k];
+      wrong += m.sum[i][j] != want;
+    }
+  return wrong;
+}
+
 void divergent_kernel(int) {
   if (threadIdx.x != 3) __syncthreads();
 }
@@ -149,6 +216,7 @@ int wrong_matrices() {
 PYBIND11_MODULE(_selftest, m) {
   using namespace ncg::cuda;
   m.def("wrong_products", &wrong_products);
+  m.def("wrong_group_products", &wrong_group_products);
   m.def("divergent_barrier", &divergent_barrier);
   m.def("divergent_warp", &divergent_warp);
   m.def("shared_overrun", &shared_overrun);

@@ -46,3 +46,8 @@ def backend(request: pytest.FixtureRequest) -> ModuleType:
 @pytest.fixture(scope="session")
 def cuda_on_host(backend: ModuleType) -> OnGpu:
     return OnGpu(backend)
+
+
+@pytest.fixture
+def each_gpu() -> None:
+    """The one that is here."""

@@ -37,7 +37,42 @@ inline void mma_u8u8(int32_t (&sum)[4], const uint32_t (&a)[4], uint32_t b0, uin
   mma<uint8_t, uint8_t>(sum, a, b0, b1);
 }
 
+// Products of warpgroups; ON_HOST_CAPABILITY says whether there are.
+inline bool has_warpgroup_products() { return on_host::compute_capability() == 9; }
+inline void begin_products() { on_host::begin_products(); }
+
+// Slots in: 0-3 a; out: bytes 0 .. 31 of row lane / 4, then of row 8 + lane / 4.
+inline void gather_rows(on_host::Lane* const* lanes) {
+  for (int lane = 0; lane < on_host::kLanes; ++lane) {
+    auto* rows = reinterpret_cast<uint8_t*>(lanes[lane]->out);
+    for (int row = 0; row < 2; ++row)
+      for (int k = 0; k < 32; ++k) {
+        const int holder = lane / 4 * 4 + k % 16 / 4, slot = row + k / 16 * 2;
+        rows[32 * row + k] = static_cast<uint8_t>(lanes[holder]->in[slot] >> k % 4 * 8);
+      }
+  }
+}
+template <size_t kTiles>
+void multiply(int32_t (&sum)[kTiles][4], const uint32_t (&a)[4], uint64_t b) {
+  on_host::Lane& mine = on_host::lane();
+  for (int i = 0; i < 4; ++i) mine.in[i] = a[i];
+  on_host::meet_warp(gather_rows);
+  const auto field = [b](int at) { return (b >> at & 0x3FFF) * 16; };
+  on_host::Product product{sum[0], kTiles, {}, field(0), field(16), field(32)};
+  memcpy(product.a, mine.out, sizeof product.a);
+  on_host::add_product(product);
+}
+inline void commit_products() { on_host::commit_products(); }
+template <size_t kRows, size_t kTiles>
+void end_products(int32_t (&)[kRows][kTiles][4]) {
+  on_host::wait_products();
+}
+
 inline uint8_t* dynamic_shared() { return on_host::shared_memory(); }
+
+inline uint32_t shared_address(const void* shared) {
+  return static_cast<uint32_t>(static_cast<const uint8_t*>(shared) - on_host::shared_memory());
+}
 
 inline void load_matrices(uint32_t& first, uint32_t& second, const void* row) {
   on_host::Lane& mine = on_host::lane();
@@ -63,6 +98,8 @@ template <int kPending>
 void wait_copies() {
   on_host::wait_copy_groups(kPending);
 }
+
+inline void show_copies() { on_host::show_copies(); }
 
 inline uint32_t cluster_rank() { return on_host::cluster_rank(); }
 inline void cluster_sync() { on_host::meet_cluster(); }
