@@ -63,8 +63,7 @@ def _fake_pack_weights(
     weight: Tensor, mask: Tensor | None, n_digits: int, e: int, capacity: int | None = None
 ) -> Any:
     n_hidden, n_visible = weight.shape
-    to_hidden = new_digits(weight, n_hidden, n_visible, n_digits, capacity)
-    return to_hidden, new_digits(weight, n_visible, n_hidden, n_digits, capacity)
+    return new_digits(weight, n_hidden, n_visible, n_digits, capacity)
 
 
 def _fake_mean(states: Tensor, digits: Tensor, bias: Tensor, e: int, n_chains: int) -> Tensor:

@@ -47,12 +47,18 @@ def sparse_words(n_out: int, capacity: int) -> int:
     return SPARSE_HEADER + n_out + 1 + 2 * capacity
 
 
-def new_digits(like: Tensor, n_out: int, n_in: int, n_digits: int, capacity: int | None) -> Tensor:
-    """Memory for digits of one direction, sparse where a capacity is given."""
-    if capacity is not None:
-        return like.new_empty(sparse_words(n_out, capacity), dtype=torch.int32)
-    shape = -(-n_out // PANEL), n_digits, -(-n_in // BLOCK), PANEL, BLOCK
-    return like.new_empty(shape, dtype=torch.int8)
+def new_digits(
+    like: Tensor, n_hidden: int, n_visible: int, n_digits: int, capacity: int | None
+) -> tuple[Tensor, Tensor]:
+    """Memory for digits to the hidden and to the visible units, sparse where capacity is given."""
+
+    def one_way(n_out: int, n_in: int) -> Tensor:
+        if capacity is not None:
+            return like.new_empty(sparse_words(n_out, capacity), dtype=torch.int32)
+        shape = -(-n_out // PANEL), n_digits, -(-n_in // BLOCK), PANEL, BLOCK
+        return like.new_empty(shape, dtype=torch.int8)
+
+    return one_way(n_hidden, n_visible), one_way(n_visible, n_hidden)
 
 
 def is_sparse(digits: Tensor) -> bool:

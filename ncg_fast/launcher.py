@@ -77,11 +77,7 @@ class Launcher:
         weight_exponent: int,
         capacity: int | None = None,
     ) -> tuple[Tensor, Tensor]:
-        n_hidden, n_visible = _pair(weight)
-        digits = (
-            new_digits(weight, n_hidden, n_visible, n_digits, capacity),
-            new_digits(weight, n_visible, n_hidden, n_digits, capacity),
-        )
+        digits = new_digits(weight, *_pair(weight), n_digits, capacity)
         self._run("pack_weights", weight, mask, n_digits, weight_exponent, capacity, *digits)
         return digits
 

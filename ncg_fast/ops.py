@@ -9,7 +9,8 @@ Formats (``csrc/common/layout.h``), B chains or rows:
 
 Every op gives the same bits on every instruction set, thread count and device (``free_energy`` and
 the log-weights of ``anneal``, float64 sums: 1e-10 relative). A draw is a function of (seed,
-chain_offset + chain, unit, step) alone. ``torch.compile(fullgraph=True)`` traces them.
+chain_offset + chain, unit, step) alone: a CUDA graph that holds an op draws the same at each replay
+(``train_steps_`` moves on by itself). ``torch.compile(fullgraph=True)`` traces them.
 
 Shapes, dtypes, devices and ranges of arguments are checked; the values of states, digits and biases
 are not, for that would cost as much as an op: levels outside 0..65535, bits past the last chain and

@@ -92,10 +92,7 @@ def pack_weights(
         rule = f"pack_weights: capacity must be None on this device, got {capacity}"
         raise ValueError(f"{rule}. Use dense digits, or tensors on the CPU.")
     n_hidden, n_visible = weight.shape
-    digits = (
-        new_digits(weight, n_hidden, n_visible, n_digits, None),
-        new_digits(weight, n_visible, n_hidden, n_digits, None),
-    )
+    digits = new_digits(weight, n_hidden, n_visible, n_digits, None)
     bits = None if mask is None else mask.contiguous().view(torch.uint8)
     given = weight.contiguous(), bits, *digits, 1 / digit_step(weight_exponent, n_digits)
     n_tiles = triton.cdiv(n_hidden, 64) * triton.cdiv(n_visible, 64)
