@@ -108,6 +108,7 @@ def nvcc_flags() -> list[str]:
             "Name compute capabilities without a point."
         )
     targets = [f"-gencode=arch=compute_{arch},code=sm_{arch}" for arch in archs]
-    targets.append(f"-gencode=arch=compute_{archs[-1]},code=compute_{archs[-1]}")
+    last = archs[-1].rstrip("af")  # whose PTX every later GPU takes
+    targets.append(f"-gencode=arch=compute_{last},code=compute_{last}")
     flags = "-std=c++17 -O3 --expt-relaxed-constexpr -Xptxas=-v -Icsrc"
     return [*flags.split(), "-Xcompiler=-fPIC,-fvisibility=hidden", *targets]

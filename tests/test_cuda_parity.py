@@ -80,6 +80,16 @@ def test_a_warpgroup_goes_round_its_stages(both: Any, n_digits: int) -> None:
     both("sample_hidden", m.data, *m.to_hidden(), SEED, 5, 7, None)
 
 
+@pytest.mark.parametrize("n_digits", [2, 3])
+@pytest.mark.parametrize("n_visible", [1090, 4200])
+@pytest.mark.parametrize("n_rows", [5, 70])
+def test_blocks_share_inputs(both: Any, n_rows: int, n_visible: int, n_digits: int) -> None:
+    """Two and eight blocks a cluster, of which warps are finished by different ones."""
+    m = Machine((n_visible, 33, n_rows, 1), n_digits)
+    both("sample_hidden", m.data, *m.to_hidden(), SEED, 5, 7, None)
+    both("hidden_mean", m.data, *m.to_hidden())
+
+
 def test_two_warpgroups_share_digits(both: Any) -> None:
     """Units for 264 blocks of eight warps."""
     m = Machine((70, 264 * 32, 193, 1), 2)

@@ -2,8 +2,6 @@
 // share of the hidden and of the visible units, makes their states, and stores them to every block.
 #include "cuda/chains_cluster.h"
 
-#include <atomic>
-
 #include "cuda/device.h"
 #include "cuda/outcome.h"
 #include "cuda/products.h"
@@ -196,16 +194,12 @@ __global__ void __launch_bounds__(kWarps* kWarp, 1)
   hidden.store(c.hidden_out, n_hidden, words, first_word, plan.n_words);
 }
 
-// Whether the current device has room for a cluster whose blocks take `most` bytes; asked once.
+// Whether the current device has room for a cluster whose blocks take `most` bytes.
 bool has_room(size_t most) {
-  constexpr int kDevices = 64;
-  static std::atomic<int> known[kDevices];  // 0: not asked, 1: no, 2: yes
-  int device = 0;
-  check(kOp, cudaGetDevice(&device));
-  std::atomic<int>& answer = known[device % kDevices];
-  if (answer == 0)
-    answer = 1 + has_room_for_cluster(chains_kernel<2>, kClusterBlocks, kWarps * kWarp, most);
-  return answer == 2;
+  static AskedOnce asked;
+  return asked(kOp, [&] {
+    return has_room_for_cluster(chains_kernel<2>, kClusterBlocks, kWarps * kWarp, most);
+  });
 }
 
 }  // namespace

@@ -1,11 +1,14 @@
 // Half steps by tiles: a block makes one panel of 32 units for 32 chains a warp. Digits and states
-// of 64 inputs are brought to shared memory while products of earlier ones run.
+// of 64 inputs are brought to shared memory while products of earlier ones run. Where that would
+// leave most of the GPU idle, a cluster of blocks shares the inputs of a panel and adds up its
+// sums.
 #include "cuda/half_step.h"
 
 #include "cuda/device.h"
 #include "cuda/outcome.h"
 #include "cuda/products.h"
 #include "cuda/sampling.h"
+#include "cuda/split.h"
 
 namespace ncg::cuda {
 namespace {
@@ -33,16 +36,19 @@ struct Stages {
     return reinterpret_cast<Octets*>(memory + kStages * digit_bytes(kDigits) +
                                      block % 2 * state_bytes(n_warps));
   }
+  __device__ uint8_t* end() const {
+    return memory + kStages * digit_bytes(kDigits) + 2 * state_bytes(n_warps);
+  }
   __device__ static int tile(int digit, int inner, int tile) {
     return ((inner * kDigits + digit) * kTiles + tile) * kTileBytes;
   }
 
-  // Begins the copies of one block of 64 inputs, those past the end have none. A quarter of a warp
+  // Begins the copies of one block of 64 inputs, those from `end` on have none. A quarter of a warp
   // writes to all banks.
-  __device__ void copy_digits(const Layer& layer, int64_t panel, int64_t block) const {
+  __device__ void copy_digits(const Layer& layer, int64_t panel, int64_t block, int64_t end) const {
     const DigitLayout layout{layer.n_out, layer.n_in, kDigits};
     constexpr int kChunks = kPanel * kBlock / 16;
-    const int n = block < layout.blocks() ? kChunks * kDigits : 0;
+    const int n = block < end ? kChunks * kDigits : 0;
     for (int i = static_cast<int>(threadIdx.x); i < n; i += kWarp * n_warps) {
       const int digit = i / kChunks, row = i / 32 % kTiles * kTile + i % kTile,
                 chunk = i / kTile % 4;
@@ -101,32 +107,29 @@ __device__ __forceinline__ void multiply_block(Sums<kDigits>& sums, const Octets
   if constexpr (kGroups) commit_products();
 }
 
-// x of a warp from packed states. kGroups: by products of warpgroups.
+// Sums of a warp from packed states. kGroups: by products of warpgroups.
 template <int kDigits, bool kGroups>
-__device__ __forceinline__ void packed_activations(const HalfStep& work,
-                                                   const Stages<kDigits>& stages, int64_t panel,
-                                                   int64_t first_word, float step, Activations& x) {
-  const Layer& layer = work.layer;
+__device__ __forceinline__ void add_packed(const HalfStep& work, const Stages<kDigits>& stages,
+                                           int64_t panel, int64_t first_word, const Inputs& inputs,
+                                           Sums<kDigits>& sums) {
   const int warp = static_cast<int>(threadIdx.x) / kWarp, n_words = stages.n_warps / 2;
-  const int64_t n_blocks = ceil_div(layer.n_in, kBlock);
-  Sums<kDigits> sums = {};
   QuadsOnTheWay next;
 #pragma unroll
-  for (int block = 0; block < kStages - 1; ++block) stages.copy_digits(layer, panel, block);
-  next.load(work.states, first_word, n_words, 0);
-  next.store(stages.quads(0), n_words);
-  for (int64_t block = 0; block < n_blocks; ++block) {
+  for (int i = 0; i < kStages - 1; ++i)
+    stages.copy_digits(work.layer, panel, inputs.first + i, inputs.last);
+  next.load(work.states, first_word, n_words, inputs.first);
+  next.store(stages.quads(inputs.first), n_words);
+  for (int64_t block = inputs.first; block < inputs.last; ++block) {
     wait_copies<kStages - 2>();
     if constexpr (kGroups) show_copies();
     __syncthreads();  // this block's stage is there, that of the block before is free
-    stages.copy_digits(layer, panel, block + kStages - 1);
+    stages.copy_digits(work.layer, panel, block + kStages - 1, inputs.last);
     next.load(work.states, first_word, n_words, block + 1);
     multiply_block<kDigits, kGroups>(sums, stages.quads(block) + warp * kBlockQuads,
                                      stages.digits(block));
     next.store(stages.quads(block + 1), n_words);
     if constexpr (kGroups) end_products(sums);
   }
-  activate<kDigits>(sums, layer, panel, step, x);
 }
 
 // The A operands of 16 chains by 32 inputs of levels: the low and the high bytes.
@@ -168,7 +171,7 @@ __device__ void level_activations(const HalfStep& work, const Stages<kDigits>& s
   int32_t lower[kPlaces][kCount][4] = {}, upper[kPlaces][kCount][4] = {};
   for (int64_t block = 0; block < n_blocks; ++block) {
     __syncthreads();
-    stages.copy_digits(layer, panel, block);
+    stages.copy_digits(layer, panel, block, n_blocks);
     wait_copies<0>();
     __syncthreads();
 #pragma unroll 1
@@ -210,7 +213,7 @@ __device__ void level_activations(const HalfStep& work, const Stages<kDigits>& s
 
 template <int kDigits, bool kLevelStates>
 __global__ void __launch_bounds__(kMostWarps* kWarp, kDigits == 2 && !kLevelStates ? 2 : 1)
-    half_step_kernel(HalfStep work, float step) {
+    half_step_kernel(HalfStep work, int n_split, float step) {
   if (work.progress != nullptr) {
     if (work.progress->stopped != 0) return;
     work.outcome.draw.step += work.progress->step;
@@ -218,9 +221,10 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, kDigits == 2 && !kLevelStat
         static_cast<const uint8_t*>(work.states.data) + work.progress->batch * work.batch_stride;
   }
   const Stages<kDigits> stages{dynamic_shared(), static_cast<int>(blockDim.x) / kWarp};
-  const int64_t panels = ceil_div(work.layer.n_out, kPanel);
-  const int64_t panel = blockIdx.x % panels, first_warp = blockIdx.x / panels * stages.n_warps;
-  const int64_t chain = (first_warp + threadIdx.x / kWarp) * kWarpChains;
+  const int warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int64_t panels = ceil_div(work.layer.n_out, kPanel), tile = blockIdx.x / n_split;
+  const int64_t panel = tile % panels, first_warp = tile / panels * stages.n_warps;
+  const int64_t chain = (first_warp + warp) * kWarpChains;
   Activations x;
   if constexpr (kLevelStates) {
     constexpr int kCount = kLevelTiles<kDigits>;
@@ -235,10 +239,19 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, kDigits == 2 && !kLevelStat
 #pragma unroll
           for (int i = 0; i < 4; ++i) x[pair][first + tile][i] = some[tile][i];
       }
-  } else if (has_warpgroup_products() && stages.n_warps % kGroupWarps == 0) {
-    packed_activations<kDigits, true>(work, stages, panel, first_warp / 2, step, x);
   } else {
-    packed_activations<kDigits, false>(work, stages, panel, first_warp / 2, step, x);
+    const Split split{n_split, static_cast<int>(blockIdx.x) % n_split,
+                      reinterpret_cast<uint32_t*>(stages.end())};
+    if (n_split > 1) cluster_sync();  // all blocks are there
+    const Inputs inputs = split.inputs(ceil_div(work.layer.n_in, kBlock));
+    Sums<kDigits> sums = {};
+    if (has_warpgroup_products() && stages.n_warps % kGroupWarps == 0)
+      add_packed<kDigits, true>(work, stages, panel, first_warp / 2, inputs, sums);
+    else
+      add_packed<kDigits, false>(work, stages, panel, first_warp / 2, inputs, sums);
+    if (n_split > 1) split.add_up<kDigits>(sums);
+    if (!split.finishes(warp)) return;
+    activate<kDigits>(sums, work.layer, panel, step, x);
   }
   const int64_t n_chains = work.states.n_chains, words = ceil_div(n_chains, kWord);
   const int64_t n_out = work.layer.n_out;
@@ -252,27 +265,56 @@ __global__ void __launch_bounds__(kMostWarps* kWarp, kDigits == 2 && !kLevelStat
          });
 }
 
-// As many warps share a panel's digits as leave enough blocks for the whole GPU, and a warpgroup
-// where there are such products and chains for it.
-int warps_of(const char* op, const HalfStep& work, int64_t panels, int64_t words) {
-  constexpr int64_t kEnough = 264;
-  const bool groups = !work.states.levels && words > 1 && compute_capability(op) == 9;
-  int n = kMostWarps;
-  while (n > (groups ? kGroupWarps : 2) && panels * ceil_div(2 * words, n) < kEnough) n /= 2;
-  return n;
+struct Plan {
+  int n_warps, n_split;
+  int64_t n_tiles;
+
+  size_t shared(int n_digits) const {
+    return kStages * digit_bytes(n_digits) + 2 * state_bytes(n_warps) +
+           split_bytes(n_digits, n_warps, n_split);
+  }
+};
+
+bool clusters_fit(const char* op) {
+  static AskedOnce asked;
+  constexpr Plan kLargest{kGroupWarps, kMostSplit, 1};
+  return asked(op, [&] {
+    return has_room_for_cluster(half_step_kernel<3, false>, kMostSplit, kGroupWarps * kWarp,
+                                kLargest.shared(3));
+  });
+}
+
+// As many warps as there are chains for share a panel's digits while that leaves enough blocks for
+// the whole GPU; at least a warpgroup where there are such products. Blocks that are too few even
+// so share their inputs.
+Plan plan_of(const char* op, const HalfStep& work, int64_t panels, int64_t words) {
+  constexpr int64_t kEnough = 264, kFewestInputs = 8;  // blocks of a GPU, of inputs
+  const int capability = compute_capability(op);
+  const bool groups = !work.states.levels && words > 1 && capability == 9;
+  const auto tiles = [&](int n_warps) { return panels * ceil_div(2 * words, n_warps); };
+  Plan plan{kMostWarps, 1, 0};
+  while (plan.n_warps > (groups ? kGroupWarps : 2) &&
+         (plan.n_warps >= 4 * words || tiles(plan.n_warps) < kEnough))
+    plan.n_warps /= 2;
+  plan.n_tiles = tiles(plan.n_warps);
+  if (work.states.levels || capability < 9 || plan.n_tiles * 2 > kEnough) return plan;
+  const int64_t most = ceil_div(work.layer.n_in, kBlock) / kFewestInputs;
+  if (most < 2 || !clusters_fit(op)) return plan;
+  while (plan.n_split < kMostSplit && plan.n_split * 2 <= most &&
+         plan.n_tiles * plan.n_split * 2 <= kEnough)
+    plan.n_split *= 2;
+  return plan;
 }
 
 template <int kDigits, bool kLevelStates>
 void launch_half_step(const char* op, const HalfStep& work, cudaStream_t stream) {
-  const int64_t panels = ceil_div(work.layer.n_out, kPanel),
-                words = ceil_div(work.states.n_chains, kWord);
-  const int n_warps = warps_of(op, work, panels, words);
+  const Plan plan =
+      plan_of(op, work, ceil_div(work.layer.n_out, kPanel), ceil_div(work.states.n_chains, kWord));
   const double step = power_of_two(work.layer.exponent + 1 - 8 * kDigits);
-  launch(op, half_step_kernel<kDigits, kLevelStates>,
-         dim3(static_cast<unsigned>(panels * ceil_div(2 * words, n_warps))),
-         static_cast<unsigned>(kWarp * n_warps),
-         kStages * digit_bytes(kDigits) + 2 * state_bytes(n_warps), stream, work,
-         static_cast<float>(kLevelStates ? step / kLevels : step));
+  launch_cluster(op, half_step_kernel<kDigits, kLevelStates>, static_cast<unsigned>(plan.n_split),
+                 dim3(static_cast<unsigned>(plan.n_tiles * plan.n_split)),
+                 static_cast<unsigned>(kWarp * plan.n_warps), plan.shared(kDigits), stream, work,
+                 plan.n_split, static_cast<float>(kLevelStates ? step / kLevels : step));
 }
 
 }  // namespace
