@@ -59,8 +59,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_sample(command("sample", "Draw samples of a trained machine.", examples.SAMPLE))
     summary = "Draw the figures of a run anew."
     _add_plot(command("plot", summary, "example: ncg-fast plot runs/digits-1"))
-    summary = "Show version, back ends, instruction set and threads."
-    _add_json(command("info", summary, "example: ncg-fast info --json"))
+    summary = "Show version, back ends and threads, and how a machine is computed."
+    _add_info(command("info", summary, examples.INFO))
     summary = "Time half step and training step against eager torch."
     bench = command("bench", summary, "example: ncg-fast bench --threads 1")
     _add_json(bench)
@@ -191,6 +191,18 @@ def _add_plot(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
     _add_image_shape(parser)
     _add_threads(parser)
+
+
+def _add_info(parser: argparse.ArgumentParser) -> None:
+    about = "how its half steps are computed on the CPU: every path gives the same bits"
+    machine = parser.add_argument_group("machine", about)
+    for layer in ("visible", "hidden"):
+        machine.add_argument(f"--{layer}", type=int, metavar="N", help=f"{layer} units")
+    text = "share of the connections that is on (default: 1)"
+    machine.add_argument("--density", type=float, metavar="SHARE", help=text)
+    text = "rows of a mini-batch, or chains (default: 128)"
+    machine.add_argument("--batch-size", type=int, metavar="ROWS", help=text)
+    _add_json(parser)
 
 
 def _add_image_shape(parser: argparse.ArgumentParser) -> None:

@@ -37,3 +37,9 @@ examples:
   ncg-fast sample runs/digits-1 --output digits.png
   ncg-fast sample runs/mnist-2 --label 7            of a machine trained with --labels
   ncg-fast sample runs/digits-1 --clamp top.npy     0 and 1 where held, NaN where free"""
+
+INFO = """\
+examples:
+  ncg-fast info
+  ncg-fast info --visible 784 --hidden 500
+  ncg-fast info --visible 784 --hidden 16384 --density 0.02 --batch-size 50 --json"""
