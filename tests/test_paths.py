@@ -15,7 +15,8 @@ from test_build import objects
 from torch import Tensor
 
 from ncg_fast import cpu, ops, paths
-from ncg_fast.digits import forced_path
+from ncg_fast.benchmark import Case
+from ncg_fast.digits import TRAINING_DIGITS, forced_path
 from ncg_fast.formats import is_sparse, sparse_capacity
 
 # (n_out, n_in, n_chains), the last two about the most inputs of tables.
@@ -85,6 +86,21 @@ def test_kernels_take_the_path_that_is_named(
     for n_on in {0, max(most, 0), min(most + 1, n_inputs), n_inputs}:
         named = "lists" if n_on <= most else found.otherwise
         assert taken(digits, sizes, n_digits, with_on(n_on, n_chains, n_in)) == named, n_on
+
+
+@built
+@pytest.mark.parametrize("density", [0.02, 0.5])
+def test_kernels_take_the_path_that_a_benchmark_names(taken: Taken, density: float) -> None:
+    case = Case(331, 129, 70, density)
+    to_hidden, to_visible, *rest = case.rbm._model(TRAINING_DIGITS)
+    draw = case.rbm._draw()
+    last, hidden = ops.gibbs_steps(case.visible, to_hidden, to_visible, *rest, 70, 1, **draw)
+    assert case.half_step_paths() == [
+        taken(to_hidden, (129, 331, 70), TRAINING_DIGITS, case.visible),
+        taken(to_visible, (331, 129, 70), TRAINING_DIGITS, hidden),
+        taken(to_hidden, (129, 331, 70), TRAINING_DIGITS, last),
+    ]
+    assert ("sparse" in case.half_step_paths()) == is_sparse(to_hidden)
 
 
 @pytest.mark.parametrize("n_digits", [2, 3])
