@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import baselines
 import torch
@@ -22,6 +22,9 @@ OURS, DENSE = "ncg_fast", "2 digits, dense"
 _UPDATED = 2 * (4 + 4 + 1) + 2 * TRAINING_DIGITS  # bytes a connection that an update moves
 _RESIDENT = 4 + 4 + 1 + 2 * TRAINING_DIGITS  # bytes a connection that a training step touches
 _PLANES = 2  # bytes of a hidden probability
+
+T = TypeVar("T")
+Paths = dict[str, list[str]]  # of half steps, by variant
 
 
 class Work(NamedTuple):
@@ -44,23 +47,26 @@ class Job(NamedTuple):
     note: str = ""
     # The eager job with its parts handed to torch.compile, where that would write out a loop.
     by_parts: Callable[[Eager, Callable[..., Any]], Run] | None = None
+    paths: Paths | None = None
 
 
-def forced(instruction_set: str, run: Run) -> Run:
+def forced(instruction_set: str, run: Callable[[], T]) -> Callable[[], T]:
     """Runs on another instruction set than the best one."""
 
-    def call() -> None:
+    def call() -> T:
         before = cpu.instruction_set()
         cpu.use_instruction_set(instruction_set)
         try:
-            run()
+            return run()
         finally:
             cpu.use_instruction_set(before)
 
     return call
 
 
-def with_dense(case: Case, own: dict[str, tuple[Run, Work]], run: Callable[[Case], Run]) -> None:
+def with_dense(
+    case: Case, own: dict[str, tuple[Run, Work]], paths: Paths, run: Callable[[Case], Run]
+) -> None:
     """Where digits are sparse, adds the same from dense digits."""
     if case.path() == "dense":
         return
@@ -71,7 +77,10 @@ def with_dense(case: Case, own: dict[str, tuple[Run, Work]], run: Callable[[Case
         with forced_path("dense"):
             run(twin)()
 
-    own[DENSE] = call, own[next(iter(own))][1]
+    first = next(iter(own))
+    own[DENSE] = call, own[first][1]
+    with forced_path("dense"):
+        paths[DENSE] = twin.half_step_paths()[: len(paths[first])]
 
 
 # --- chains ---
@@ -90,13 +99,16 @@ def half_step(case: Case) -> Job:
         for n in (TRAINING_DIGITS, EVALUATION_DIGITS)
     }
 
-    with_dense(case, own, lambda twin: twin.half_step)
+    paths = {
+        f"{n} digits": case.half_step_paths(n)[:1] for n in (TRAINING_DIGITS, EVALUATION_DIGITS)
+    }
+    with_dense(case, own, paths, lambda twin: twin.half_step)
 
     def check() -> None:
         for n in (TRAINING_DIGITS, EVALUATION_DIGITS):
             case.check_sweep(case.visible, n)
 
-    return Job("half step v → h", own, lambda eager: eager.half_step, check)
+    return Job("half step v → h", own, lambda eager: eager.half_step, check, paths=paths)
 
 
 def half_step_back(case: Case) -> Job:
@@ -112,7 +124,11 @@ def half_step_back(case: Case) -> Job:
     def eager(machine: Eager) -> Run:
         return partial(baselines.sample_visible, machine, states.to(machine.v.dtype))
 
-    return Job("half step h → v", own, eager, lambda: case.check_sweep(case.visible))
+    paths, check = (
+        {"2 digits": case.half_step_paths()[1:2]},
+        partial(case.check_sweep, case.visible),
+    )
+    return Job("half step h → v", own, eager, check, paths=paths)
 
 
 def gibbs_steps(case: Case, n_steps: int = 100) -> Job:
@@ -211,14 +227,17 @@ def training_step(case: Case, n_steps: int = 1, lower: tuple[str, ...] = ()) -> 
     """CD-k; lower instruction sets are forced in further variants."""
     work, run = _training_work(case, n_steps), partial(case.train_step, n_steps)
     own = {OURS: (run, work), **{name: (forced(name, run), work) for name in lower}}
-    with_dense(case, own, lambda twin: partial(twin.train_step, n_steps))
+    paths = {OURS: case.half_step_paths()}
+    paths |= {name: forced(name, case.half_step_paths)() for name in lower}
+    with_dense(case, own, paths, lambda twin: partial(twin.train_step, n_steps))
 
     def check() -> None:
         case.check_train_step(n_steps)
         for name in lower:
             forced(name, partial(case.check_train_step, n_steps))()
 
-    return Job(f"CD-{n_steps} step", own, lambda e: partial(e.train_step, n_steps), check)
+    name = f"CD-{n_steps} step"
+    return Job(name, own, lambda e: partial(e.train_step, n_steps), check, paths=paths)
 
 
 def mnist_epoch(case: Case, n_steps: int = 10) -> Job:

@@ -168,6 +168,7 @@ def measure(shape: Shape, target: Target, notes: list[str]) -> Iterator[dict[str
         results = {
             name: {
                 "work": work,
+                "paths": (job.paths or {}).get(name, []),
                 "speedup": {other: speedup(samples, name, other) for other in others},
             }
             for name, (_, work) in job.own.items()

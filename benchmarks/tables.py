@@ -58,7 +58,8 @@ def _job_rows(record: dict[str, Any]) -> list[tuple[str, ...]]:
         ratio = own["speedup"].get(EAGER)
         share = own["share"]
         sparse = record.get("digits") == "sparse" and variant != DENSE
-        label += ", sparse" if sparse else ""
+        paths = own.get("paths") or ["sparse"] * sparse
+        label += "".join(f", {path}" for path in dict.fromkeys(paths))
         rows.append(
             (
                 label,

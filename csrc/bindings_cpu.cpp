@@ -169,6 +169,24 @@ void anneal(const Tensor& visible, const Tensor& to_hidden, const Tensor& to_vis
   table().anneal(anneal_of(call, tensors, e, n, uniforms), threads(call, n_threads));
 }
 
+// --- which path a half step takes ---
+
+// How it multiplies packed states where digits are dense.
+std::string half_step_path(int64_t n_out, int64_t n_in, int64_t n_digits, int64_t n_chains,
+                           int64_t n_on) {
+  if (n_digits != 2 && n_digits != 3)
+    throw py::value_error("half_step_path: n_digits must be 2 or 3, got " +
+                          std::to_string(n_digits) + ". Pass one of these.");
+  switch (table().best_form({n_out, n_in, n_chains, n_on, static_cast<int>(n_digits)})) {
+    case Form::kLists:
+      return "lists";
+    case Form::kIndex:
+      return "tables";
+    default:
+      return "products";
+  }
+}
+
 // --- which instruction set runs them ---
 
 py::list names(bool only_supported) {
@@ -194,6 +212,8 @@ void define(py::module_& m) {
   m.def("instruction_sets", &names, py::arg("supported") = true);
   m.def("use_instruction_set", &use_instruction_set);
   m.def("form_teams", &form_teams);
+  m.def("half_step_path", &half_step_path, py::arg("n_out"), py::arg("n_in"), py::arg("n_digits"),
+        py::arg("n_chains"), py::arg("n_on"));
 
   const auto release = py::call_guard<py::gil_scoped_release>();
   m.def("pack_states", &pack_states, release);

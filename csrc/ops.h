@@ -36,6 +36,16 @@ struct Draw {
   const float* beta;  // (n_chains,) inverse temperatures, or null for 1
 };
 
+// In what form packed states are multiplied: bytes, for products of bytes; lists of the inputs that
+// are on, whose weights are added up; or an index into tables of sums.
+enum class Form : uint8_t { kBytes, kLists, kIndex };
+
+// What the form depends on, beside the instruction set: n_on of the n_in x n_chains inputs are on.
+struct HalfStepSizes {
+  int64_t n_out, n_in, n_chains, n_on;
+  int n_digits;
+};
+
 struct PackWeights {
   const float* weight;
   const uint8_t* mask;  // or null: all connections
@@ -154,6 +164,8 @@ struct OpTable {
   void (*free_energy)(const Layer&, const States&, const float* visible_bias, double* energy,
                       int n_threads);
   void (*anneal)(const Anneal&, int n_threads);
+  // the form that every half step with dense digits takes: the fastest
+  Form (*best_form)(const HalfStepSizes&);
 };
 
 }  // namespace ncg

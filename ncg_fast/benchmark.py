@@ -70,6 +70,20 @@ class Case:
         """How the digits are held: dense or sparse."""
         return "sparse" if is_sparse(self.rbm._to_hidden(TRAINING_DIGITS)[0]) else "dense"
 
+    def half_step_paths(self, n_digits: int = TRAINING_DIGITS) -> list[str]:
+        """Of ``paths.WORDS``, those of v → h from the rows, h → v and v → h; none on a GPU."""
+        if self.rows.device.type != "cpu":
+            return []
+        if self.path() == "sparse":
+            return ["sparse"] * 3
+        model, draw = self.rbm._model(n_digits), self.rbm._draw()
+        last, hidden = ops.gibbs_steps(self.visible, *model, self.n_rows, 1, **draw)
+        on = [int(ops.unpack_states(s, self.n_rows).sum()) for s in (self.visible, hidden, last)]
+        up = self.rbm.n_hidden, self.rbm.n_visible
+        path, there, back = self.kernels.half_step_path, up, up[::-1]
+        layers = zip((there, back, there), on, strict=True)
+        return [path(*sizes, n_digits, self.n_rows, n_on) for sizes, n_on in layers]
+
     def half_step(self, n_digits: int = TRAINING_DIGITS) -> Tensor:
         """Packed h ~ P(h | v)."""
         layer = self.rbm._to_hidden(n_digits)

@@ -14,50 +14,12 @@ from typing import Any, NoReturn
 import torch
 
 import ncg_fast
-from ncg_fast.commands import options
+from ncg_fast.commands import examples, options
 from ncg_fast.run_folder import Config
 
 _INTRODUCTION = """\
 Network Connectivity Gradients (NCG): restricted Boltzmann machines that learn their connections.
 Binary units; the same seed gives the same bits on every instruction set and number of threads."""
-
-_EXAMPLES = """\
-examples:
-  ncg-fast train
-  ncg-fast train --data mnist --hidden 500 --density 0.5 --steps 10 --epochs 10
-  ncg-fast evaluate runs/digits-1
-  ncg-fast sample runs/digits-1 --n 100 --steps 5000
-  ncg-fast info
-
-Each command explains its options: ncg-fast train --help."""
-
-_TRAIN_EXAMPLES = """\
-examples:
-  ncg-fast train                                    8 x 8 digits, in seconds
-  ncg-fast train --data mnist --hidden 500 --density 0.5 --steps 10 --batch-size 50 \\
-                 --lr 0.1 --lr-strength 0.5 --epochs 10
-  ncg-fast train --data rows.npz --persistent --chains 100 --steps 1
-  ncg-fast train --data mnist --labels              classifies, too
-  ncg-fast train --output runs/mnist-1 --resume     goes on after Ctrl-C or a crash
-  ncg-fast train --output runs/mnist-1 --resume --epochs 60
-
-A run folder holds config.json, metrics.jsonl (a line an epoch), checkpoint.safetensors,
-model.safetensors and figures/*.png."""
-
-_EVALUATE_EXAMPLES = """\
-examples:
-  ncg-fast evaluate runs/digits-1
-  ncg-fast evaluate model.safetensors --data mnist --json
-
-log Z is exact where the smaller layer has at most 25 units; otherwise it is an estimate by
-annealed importance sampling (AIS), which tends to flatter the machine."""
-
-_SAMPLE_EXAMPLES = """\
-examples:
-  ncg-fast sample runs/digits-1 --n 100
-  ncg-fast sample runs/digits-1 --output digits.png
-  ncg-fast sample runs/mnist-2 --label 7            of a machine trained with --labels
-  ncg-fast sample runs/digits-1 --clamp top.npy     0 and 1 where held, NaN where free"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -75,7 +37,9 @@ class _Parser(argparse.ArgumentParser):
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands; each sets ``command``, a module of ``ncg_fast.commands``."""
     style = argparse.RawDescriptionHelpFormatter
-    parser = _Parser("ncg-fast", description=_INTRODUCTION, epilog=_EXAMPLES, formatter_class=style)
+    parser = _Parser(
+        "ncg-fast", description=_INTRODUCTION, epilog=examples.ALL, formatter_class=style
+    )
     version = f"ncg-fast {ncg_fast.__version__}"
     parser.add_argument("--version", action="version", version=version)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -89,14 +53,14 @@ def build_parser() -> argparse.ArgumentParser:
         added.add_argument("--debug", action="store_true", help="show tracebacks of errors")
         return added
 
-    _add_train(command("train", "Train a machine.", _TRAIN_EXAMPLES))
+    _add_train(command("train", "Train a machine.", examples.TRAIN))
     summary = "Estimate log-likelihood, and accuracy where there are labels."
-    _add_evaluate(command("evaluate", summary, _EVALUATE_EXAMPLES))
-    _add_sample(command("sample", "Draw samples of a trained machine.", _SAMPLE_EXAMPLES))
+    _add_evaluate(command("evaluate", summary, examples.EVALUATE))
+    _add_sample(command("sample", "Draw samples of a trained machine.", examples.SAMPLE))
     summary = "Draw the figures of a run anew."
     _add_plot(command("plot", summary, "example: ncg-fast plot runs/digits-1"))
-    summary = "Show version, back ends, instruction set and threads."
-    _add_json(command("info", summary, "example: ncg-fast info --json"))
+    summary = "Show version, back ends and threads, and how a machine is computed."
+    _add_info(command("info", summary, examples.INFO))
     summary = "Time half step and training step against eager torch."
     bench = command("bench", summary, "example: ncg-fast bench --threads 1")
     _add_json(bench)
@@ -227,6 +191,18 @@ def _add_plot(parser: argparse.ArgumentParser) -> None:
     _add_model(parser)
     _add_image_shape(parser)
     _add_threads(parser)
+
+
+def _add_info(parser: argparse.ArgumentParser) -> None:
+    about = "how its half steps are computed on the CPU: every path gives the same bits"
+    machine = parser.add_argument_group("machine", about)
+    for layer in ("visible", "hidden"):
+        machine.add_argument(f"--{layer}", type=int, metavar="N", help=f"{layer} units")
+    text = "share of the connections that is on (default: 1)"
+    machine.add_argument("--density", type=float, metavar="SHARE", help=text)
+    text = "rows of a mini-batch, or chains (default: 128)"
+    machine.add_argument("--batch-size", type=int, metavar="ROWS", help=text)
+    _add_json(parser)
 
 
 def _add_image_shape(parser: argparse.ArgumentParser) -> None:

@@ -18,6 +18,7 @@ from ncg_fast.launcher import Launcher
 instruction_set = _cpu.instruction_set
 instruction_sets = _cpu.instruction_sets
 use_instruction_set = _cpu.use_instruction_set
+half_step_path = _cpu.half_step_path
 
 form_teams = _cpu.form_teams
 

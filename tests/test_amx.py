@@ -26,6 +26,8 @@ NAMES = (
     "activity",
     "threads",
     "digit_paths",
+    "paths",
+    "info",
 )  # of tests of all kernels
 x86 = pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="not x86")
 with_amx = pytest.mark.skipif("amx" not in cpu.instruction_sets(False), reason="not built with AMX")

@@ -9,9 +9,9 @@
 namespace ncg {
 namespace {
 
-constexpr OpTable kOpTable{pack_states, unpack_states,       pack_weights, mean,       sample,
-                           gibbs_steps, connection_gradient, ncg_update,   train_step, free_energy,
-                           anneal};
+constexpr OpTable kOpTable{
+    pack_states,         unpack_states, pack_weights, mean,        sample, gibbs_steps,
+    connection_gradient, ncg_update,    train_step,   free_energy, anneal, best_form};
 
 }  // namespace
 }  // namespace ncg

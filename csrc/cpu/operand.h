@@ -21,21 +21,19 @@ using ncg::round_even;
 constexpr int kChunk = 256;     // inputs a list, whose numbers are bytes
 constexpr int kTableWords = 8;  // words of chains that share the making of tables
 
-// uint8 [n_planes][words][n_quads][width of the word][4]: word w holds chains 64 w ..., inputs come
-// in quads. Packed states give one plane of 0/1, levels two: low and high byte.
+// kBytes: uint8 [n_planes][words][n_quads][width of the word][4]: word w holds chains 64 w ...,
+// inputs come in quads. Packed states give one plane of 0/1, levels two: low and high byte.
 //
-// Or, in the same memory, the lists of packed states, uint8 [chunks][n_lanes][inputs of the chunk]:
-// the first n_on[chunk][lane] entries number the inputs of the chunk that are on.
+// kLists: in the same memory, uint8 [chunks][n_lanes][inputs of the chunk]: the first
+// n_on[chunk][lane] entries number the inputs of the chunk that are on.
 //
-// Or, there as well, the index of packed states, int32 [words][index words][64], for sum_tables.h.
+// kIndex: there as well, int32 [words][index words][64], for sum_tables.h.
 //
 // Or, for sparse digits, the packed states as they are.
-enum class Form : uint8_t { kBytes, kLists, kIndex };
-
 struct Operand {
   uint8_t* bytes;
   uint16_t* n_on;
-  Form* form;               // of the first three: written by expand
+  Form* form;               // written by expand
   const uint64_t** packed;  // for sparse digits, else null: where expand writes the states' address
   int64_t n_out, n_in, n_chains, n_lanes, n_quads;
   int n_digits, n_planes;
@@ -63,6 +61,10 @@ struct Operand {
   }
 };
 
+inline int64_t padded_chains(int64_t n_chains) {
+  return ceil_div(n_chains, kLaneGroup) * kLaneGroup;
+}
+
 // For the states of the layer's inputs.
 inline Operand make_operand(const Layer& layer, int64_t n_chains, bool levels) {
   Operand in;
@@ -70,7 +72,7 @@ inline Operand make_operand(const Layer& layer, int64_t n_chains, bool levels) {
   in.n_in = layer.n_in;
   in.n_digits = layer.n_digits;
   in.n_chains = n_chains;
-  in.n_lanes = ceil_div(n_chains, kLaneGroup) * kLaneGroup;
+  in.n_lanes = padded_chains(n_chains);
   in.n_quads = ceil_div(layer.n_in, kBlock) * (kBlock / 4);
   in.n_planes = levels ? 2 : 1;
   in.form = scratch<Form>(1);
@@ -83,27 +85,32 @@ inline Operand make_operand(const Layer& layer, int64_t n_chains, bool levels) {
 }
 
 // Time by tables of sums, see kTableCost. Sums of 16-bit numbers must fit int32.
-inline double table_cost(const Operand& in) {
-  if (kBinaryPlanes || in.n_in >= 1 << 16) return kProductCost;
-  const int64_t words = in.words() < kTableWords ? in.words() : kTableWords;
-  const double* cost = kTableCost[in.n_digits - 2];
+inline double table_cost(const HalfStepSizes& s) {
+  if (kBinaryPlanes || s.n_in >= 1 << 16) return kProductCost;
+  const int64_t most = ceil_div(s.n_chains, kWord), words = most < kTableWords ? most : kTableWords;
+  const double* cost = kTableCost[s.n_digits - 2];
   return cost[0] + cost[1] / static_cast<double>(words);
 }
 
 // The form in which states take the least time. Lists are of the rows of the inputs that are on;
 // rows belong to whole panels.
-inline Form best_form(const uint64_t* packed, int64_t n_units, const Operand& in) {
-  const int64_t n_words = n_units * in.words(), padded = ceil_div(in.n_out, kPanel) * kPanel;
-  int64_t n_on = 0;
-  for (int64_t i = 0; i < n_words; ++i) n_on += __builtin_popcountll(packed[i]);
-  const double inputs = static_cast<double>(n_units);
+Form best_form(const HalfStepSizes& s) {
+  const int64_t padded = ceil_div(s.n_out, kPanel) * kPanel;
+  const double inputs = static_cast<double>(s.n_in);
   const double adding =
-      (static_cast<double>(n_on) + kMakeCost * inputs) * static_cast<double>(padded);
-  const double by_tables = table_cost(in);
+      (static_cast<double>(s.n_on) + kMakeCost * inputs) * static_cast<double>(padded);
+  const double by_tables = table_cost(s);
   const bool tables = by_tables < kProductCost;
   const double cost = (tables ? by_tables : kProductCost) / kProductSpeed;
-  if (adding < cost * inputs * static_cast<double>(in.n_lanes * in.n_out)) return Form::kLists;
+  const int64_t n_lanes = padded_chains(s.n_chains);
+  if (adding < cost * inputs * static_cast<double>(n_lanes * s.n_out)) return Form::kLists;
   return tables ? Form::kIndex : Form::kBytes;
+}
+
+inline int64_t count_on(const uint64_t* packed, int64_t n_words) {
+  int64_t n_on = 0;
+  for (int64_t i = 0; i < n_words; ++i) n_on += __builtin_popcountll(packed[i]);
+  return n_on;
 }
 
 // Bit j of word i becomes bit i of word j.
@@ -194,7 +201,8 @@ inline void expand_packed(const Worker& me, const uint64_t* packed, int64_t n_un
     if (me.id == 0) *in.packed = packed;
     return me.meet();
   }
-  const Form form = best_form(packed, n_units, in);
+  const int64_t n_on = count_on(packed, n_units * in.words());
+  const Form form = best_form({in.n_out, n_units, in.n_chains, n_on, in.n_digits});
   if (me.id == 0) *in.form = form;  // read by all after the barrier
   if (form == Form::kLists)
     list_packed(me, packed, n_units, in);

@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any
 
-from ncg_fast import __version__, benchmark, timing
+from ncg_fast import __version__, benchmark, paths, timing
 
 _SIZES = {"n_visible": 784, "n_hidden": 500, "n_rows": 128}
 _SECONDS = 4.0  # a job
@@ -25,14 +25,18 @@ def run(args: argparse.Namespace) -> int:
     }
     found = {"ncg_fast": __version__, **benchmark.machine(), **_SIZES, "density": 0.5}
     found["digits"] = case.path()
+    ways = case.half_step_paths()
     results = {name: _measure(variants) for name, variants in jobs.items()}
+    results["half step"]["paths"], results["training step"]["paths"] = ways[:1], ways
     if args.json:
         print(json.dumps({**found, "jobs": results}, indent=2))
         return 0
     machine = f"{found['processor']}, {found['instruction_set']}, torch {found['torch']}"
     print(f"{machine}, threads: {found['threads']}")
     print(f"{n_visible} x {n_hidden} units, {n_rows} rows, half of the connections on")
-    print(f"{found['digits']} digits; median [quartiles]\n")
+    words = " and ".join(paths.WORDS[way] for way in dict.fromkeys(ways))
+    print(f"{found['digits']} digits, half steps by {words}")
+    print("median [quartiles]\n")
     print(f"{'':<15}{'ncg_fast, ms':<26}{'eager torch, ms':<26}faster by")
     for name, result in results.items():
         cells = result["ms"]["ncg_fast"], result["ms"]["eager"], result["speedup"]

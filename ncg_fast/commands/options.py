@@ -36,6 +36,12 @@ _RANGES: dict[str, dict[str, tuple[float, float]]] = {
         "checkpoint_every": _COUNT,
     },
     "evaluate": {"chains": (2, MAX_CHAINS), "betas": (2, MAX_SWEEPS), "seed": (0, MAX_SEED)},
+    "info": {
+        "visible": (1, MAX_UNITS),
+        "hidden": (1, MAX_UNITS),
+        "density": _SHARE,
+        "batch_size": _COUNT,
+    },
     "sample": {"n": (1, MAX_CHAINS), "steps": _COUNT, "seed": (0, MAX_SEED)},
 }
 
@@ -90,6 +96,19 @@ def check_training(config: Config) -> None:
     if config.lr_strength is None and 5 * config.lr > MAX_FLOAT32:
         rule = f"--lr must be at most {MAX_FLOAT32 / 5:g} without --lr-strength"
         raise ValueError(f"{rule}, got {config.lr}. Lower it.")
+
+
+def check_machine(values: Mapping[str, Any]) -> None:
+    """Refuses a part of a machine's sizes: both layers, or none and nothing about it."""
+    visible, hidden = values["visible"], values["hidden"]
+    if (visible is None) != (hidden is None):
+        given, missing = ("hidden", "visible") if visible is None else ("visible", "hidden")
+        rule = f"--{given} must be given with --{missing}"
+        raise ValueError(f"{rule}, got --{given} {values[given]} alone. Add --{missing} N.")
+    for name in ("density", "batch_size"):
+        if visible is None and values[name] is not None:
+            rule = f"--{name.replace('_', '-')} must be left out without --visible and --hidden"
+            raise ValueError(f"{rule}, got {values[name]}. Leave it out, or add both.")
 
 
 def check_batch(config: Config, n_rows: int) -> None:
