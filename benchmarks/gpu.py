@@ -16,7 +16,7 @@ from jobs import OURS, Job
 from limits import Rates
 
 from ncg_fast import backends
-from ncg_fast.benchmark import Case, Eager
+from ncg_fast.benchmark import Case, Eager, same
 from ncg_fast.digits import TRAINING_DIGITS
 from ncg_fast.timing import Clock, Run, cuda_clock
 
@@ -106,8 +106,16 @@ def training_step(case: Case, n_steps: int = 1) -> Job:
     written = rbm.weight.detach(), rbm.connection_strength, rbm.mask, b, c, to_hidden, to_visible
     sizes, rates = (case.n_rows, case.n_rows, n_steps, exponent, 0), (1e-4, 1e-4, 0.0, 0.0)
     arguments = *written, None, None, None, case.visible, None, *sizes, *rates, 0, 0
-    run = partial(torch.ops.ncg_fast.train_step_, *arguments)
-    return job._replace(own={OURS: (graphed(run), work)})
+    replay = graphed(partial(torch.ops.ncg_fast.train_step_, *arguments))
+
+    def check() -> None:
+        job.check()
+        twins = [tensor.clone() for tensor in written]
+        torch.ops.ncg_fast.train_step_(*twins, *arguments[len(written) :])
+        replay()
+        same("train_step_ as a CUDA graph", list(written), twins)
+
+    return job._replace(own={OURS: (replay, work)}, check=check)
 
 
 def as_graph(make: Callable[[Case], Job]) -> Callable[[Case], Job]:

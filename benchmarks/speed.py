@@ -10,11 +10,13 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,16 +51,17 @@ class Target(NamedTuple):
     low_precision: Callable[[Case, str, Callable[[Eager], Run]], dict[str, Run]]
     compiled: Callable[[Case, Job, list[str]], dict[str, Run]]
     last_start: int  # seconds; later machines are left out, with a note
+    last_end: int  # seconds; then the one that is measured is stopped
 
 
 def target(device: str) -> Target:
     if device == "cpu":
         low, compiled = baselines.low_precision, baselines.compiled
         how = machine(), cpu.instruction_set(), host_clock, limits.measure
-        return Target("cpu", *how, limits.cache_bytes(), free_memory, low, compiled, 480)
+        return Target("cpu", *how, limits.cache_bytes(), free_memory, low, compiled, 480, 600)
     how = gpu.machine(), gpu.PRODUCTS, gpu.clock(), gpu.limits
     others = gpu.low_precision, gpu.compiled
-    return Target("cuda", *how, gpu.cache_bytes(), gpu.free_memory, *others, 180)
+    return Target("cuda", *how, gpu.cache_bytes(), gpu.free_memory, *others, 180, 240)
 
 
 class Shape(NamedTuple):
@@ -205,6 +208,22 @@ def title(shape: Shape) -> str:
     return f"{shape.n_rows} x {shape.n_visible} x {shape.n_hidden}"
 
 
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raises TimeoutError in what has not ended by then."""
+
+    def stop(*_: Any) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-3))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def run(shapes: Sequence[Shape], target: Target) -> dict[str, Any]:
     """The records of these shapes, and what they depend on."""
     start = time.perf_counter()
@@ -222,12 +241,16 @@ def run(shapes: Sequence[Shape], target: Target) -> dict[str, Any]:
             continue
         if shape.n_threads:
             torch.set_num_threads(shape.n_threads)
+        spent = time.perf_counter() - start
         try:
-            for record in measure(shape, target, notes):
-                records.append(record)
-                spent = time.perf_counter() - start
-                line = f"{title(shape)}  {record['job']}: {record['ms']}"
-                print(f"{spent:4.0f} s  {line}", flush=True)
+            with time_limit(target.last_end - spent):
+                for record in measure(shape, target, notes):
+                    records.append(record)
+                    spent = time.perf_counter() - start
+                    line = f"{title(shape)}  {record['job']}: {record['ms']}"
+                    print(f"{spent:4.0f} s  {line}", flush=True)
+        except TimeoutError:
+            notes.append(f"{title(shape)}: stopped, the time is up.")
         except Exception as error:  # what was measured before it is kept
             notes.append(f"{title(shape)}: stopped by {type(error).__name__}: {error}")
             traceback.print_exc()

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import baselines
+import gpu
 import jobs
 import limits
 import pytest
@@ -132,6 +133,32 @@ def test_a_job_whose_result_differs_is_not_timed(make, monkeypatch):
         reference, "phase_differences", lambda *states: [g + 1 for g in differences(*states)]
     )
     with pytest.raises(RuntimeError, match="must equal the reference bit for bit"):
+        job.check()
+
+
+def test_what_takes_too_long_is_stopped():
+    def endless(_):
+        while True:
+            pass
+
+    shapes = [speed.Shape(1, 13, 7, 5, 0.5, (endless,))]
+    target = speed.target("cpu")._replace(limits=lambda _: RATES, last_end=0)
+    found = speed.run(shapes, target)
+    assert found["notes"] == ["5 x 13 x 7: stopped, the time is up."] and not found["failed"]
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_a_training_step_is_compared_as_it_is_replayed(wrong, monkeypatch):
+    """The graph is stood in for by the calls that it holds."""
+
+    def graphed(run):
+        return (lambda: None) if wrong else run
+
+    monkeypatch.setattr(gpu, "graphed", graphed)
+    job = gpu.training_step(Case(13, 7, 5))
+    if not wrong:
+        return job.check()
+    with pytest.raises(RuntimeError, match="as a CUDA graph must equal the reference"):
         job.check()
 
 
