@@ -65,11 +65,15 @@ def forced(instruction_set: str, run: Callable[[], T]) -> Callable[[], T]:
 
 
 def with_dense(
-    case: Case, own: dict[str, tuple[Run, Work]], paths: Paths, run: Callable[[Case], Run]
-) -> None:
-    """Where digits are sparse, adds the same from dense digits."""
+    case: Case,
+    own: dict[str, tuple[Run, Work]],
+    paths: Paths,
+    run: Callable[[Case], Run],
+    check: Callable[[Case], Any],
+) -> Callable[[], None]:
+    """Where digits are sparse, adds the same from dense digits; the check of what was added."""
     if case.path() == "dense":
-        return
+        return lambda: None
     twin = copy.copy(case)
     twin.rbm = copy.deepcopy(case.rbm)
 
@@ -81,6 +85,12 @@ def with_dense(
     own[DENSE] = call, own[first][1]
     with forced_path("dense"):
         paths[DENSE] = twin.half_step_paths()[: len(paths[first])]
+
+    def check_dense() -> None:
+        with forced_path("dense"):
+            check(twin)
+
+    return check_dense
 
 
 # --- chains ---
@@ -102,11 +112,14 @@ def half_step(case: Case) -> Job:
     paths = {
         f"{n} digits": case.half_step_paths(n)[:1] for n in (TRAINING_DIGITS, EVALUATION_DIGITS)
     }
-    with_dense(case, own, paths, lambda twin: twin.half_step)
+    check_dense = with_dense(
+        case, own, paths, lambda twin: twin.half_step, lambda twin: twin.check_sweep(twin.visible)
+    )
 
     def check() -> None:
         for n in (TRAINING_DIGITS, EVALUATION_DIGITS):
             case.check_sweep(case.visible, n)
+        check_dense()
 
     return Job("half step v → h", own, lambda eager: eager.half_step, check, paths=paths)
 
@@ -124,10 +137,8 @@ def half_step_back(case: Case) -> Job:
     def eager(machine: Eager) -> Run:
         return partial(baselines.sample_visible, machine, states.to(machine.v.dtype))
 
-    paths, check = (
-        {"2 digits": case.half_step_paths()[1:2]},
-        partial(case.check_sweep, case.visible),
-    )
+    paths = {"2 digits": case.half_step_paths()[1:2]}
+    check = partial(case.check_sweep, case.visible)
     return Job("half step h → v", own, eager, check, paths=paths)
 
 
@@ -229,10 +240,17 @@ def training_step(case: Case, n_steps: int = 1, lower: tuple[str, ...] = ()) -> 
     own = {OURS: (run, work), **{name: (forced(name, run), work) for name in lower}}
     paths = {OURS: case.half_step_paths()}
     paths |= {name: forced(name, case.half_step_paths)() for name in lower}
-    with_dense(case, own, paths, lambda twin: partial(twin.train_step, n_steps))
+    check_dense = with_dense(
+        case,
+        own,
+        paths,
+        lambda twin: partial(twin.train_step, n_steps),
+        lambda twin: twin.check_train_step(n_steps),
+    )
 
     def check() -> None:
         case.check_train_step(n_steps)
+        check_dense()
         for name in lower:
             forced(name, partial(case.check_train_step, n_steps))()
 

@@ -208,12 +208,16 @@ def title(shape: Shape) -> str:
     return f"{shape.n_rows} x {shape.n_visible} x {shape.n_hidden}"
 
 
+class TimeIsUp(BaseException):  # which nothing that is measured takes for an error of its own
+    """The time of a run has ended."""
+
+
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raises TimeoutError in what has not ended by then."""
+    """Raises TimeIsUp in what has not ended by then."""
 
     def stop(*_: Any) -> None:
-        raise TimeoutError
+        raise TimeIsUp
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, max(seconds, 1e-3))
@@ -249,7 +253,7 @@ def run(shapes: Sequence[Shape], target: Target) -> dict[str, Any]:
                     spent = time.perf_counter() - start
                     line = f"{title(shape)}  {record['job']}: {record['ms']}"
                     print(f"{spent:4.0f} s  {line}", flush=True)
-        except TimeoutError:
+        except TimeIsUp:
             notes.append(f"{title(shape)}: stopped, the time is up.")
         except Exception as error:  # what was measured before it is kept
             notes.append(f"{title(shape)}: stopped by {type(error).__name__}: {error}")

@@ -129,7 +129,7 @@ struct TrainStep {
 };
 
 // n_batches steps one after the other, their data batch_stride bytes apart, until max |W| leaves
-// [least, most].
+// [least, most] or sparse digits lack the room.
 struct TrainSteps {
   TrainStep first;
   int64_t n_batches, batch_stride;

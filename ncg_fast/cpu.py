@@ -22,7 +22,12 @@ half_step_path = _cpu.half_step_path
 
 form_teams = _cpu.form_teams
 
-if os.environ.get("NCG_FAST_TEAMS") == "always":
+if _teams := os.environ.get("NCG_FAST_TEAMS"):
+    if _teams != "always":
+        raise ValueError(
+            f'ncg_fast: NCG_FAST_TEAMS must be "always", got "{_teams}". '
+            "Unset it to form teams while cores are free."
+        )
     form_teams(True)
 if _wanted := os.environ.get("NCG_FAST_ISA"):
     use_instruction_set(_wanted)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ncg_fast import backends, checks, ops
-from ncg_fast.formats import fits
+from ncg_fast.formats import fits, is_sparse
 from ncg_fast.numerics import next_exponent
 
 if TYPE_CHECKING:
@@ -110,6 +110,7 @@ class DigitCache:
         self._exponent: int | None = None
         self._stamp: Stamp | None = None
         self._kept: dict[int, Digits] = {}
+        self._n_on = 0  # connections in the kept digits
 
     def exponent(self, rbm: RBM) -> int | None:
         """The exponent that goes with the machine's present weights; None: not yet known."""
@@ -135,13 +136,18 @@ class DigitCache:
             exponent = next_exponent(exponent, float(weight.abs().max()))
             self.restore(rbm, exponent)
         if n_digits not in self._kept:
-            self._kept[n_digits] = _packed(rbm, n_digits, exponent)
+            self._n_on = int(rbm.mask.count_nonzero())
+            self._kept[n_digits] = _packed(rbm, n_digits, exponent, self._n_on)
         return self._kept[n_digits], exponent
 
-    def adopt(self, rbm: RBM, written: Digits, exponent: int, max_abs: float) -> None:
-        """Keeps the training digits an update wrote.
+    def adopt(
+        self, rbm: RBM, written: Digits, exponent: int, max_abs: float, switched: int
+    ) -> None:
+        """Keeps the training digits an update wrote, which switched so many more on than off.
 
-        Unless max |W| asks for another exponent, or they had no room for what was switched on.
+        Unless max |W| asks for another exponent, sparse ones had no room for what was switched on,
+        or so much was switched off that dense ones no longer pay. Sparse ones are kept while they
+        have room, so that a density about the crossover does not change the path at each step.
 
         Raises:
             FloatingPointError: a parameter became NaN or infinite.
@@ -154,15 +160,23 @@ class DigitCache:
             )
         following = next_exponent(exponent, max_abs)
         self.restore(rbm, following)
-        if following == exponent and fits(written.to_hidden):
+        self._n_on += switched
+        sparse = is_sparse(written.to_hidden)
+        pays = fits(written.to_hidden) if sparse else _path(rbm, self._n_on) == "dense"
+        if following == exponent and pays:
             self._kept[TRAINING_DIGITS] = written
 
 
-def _packed(rbm: RBM, n_digits: int, exponent: int) -> Digits:
-    n, n_pairs = int(rbm.mask.count_nonzero()), rbm.n_hidden * rbm.n_visible
+def _path(rbm: RBM, n_on: int) -> str:
+    density = n_on / (rbm.n_hidden * rbm.n_visible)
+    return path(rbm.n_hidden, rbm.n_visible, density, rbm.mask.device.type)
+
+
+def _packed(rbm: RBM, n_digits: int, exponent: int, n_on: int) -> Digits:
     capacity = None
-    if path(rbm.n_hidden, rbm.n_visible, n / n_pairs, rbm.mask.device.type) == "sparse":
-        capacity = n if rbm.connection_strength is None else n + n // _ROOM
+    if _path(rbm, n_on) == "sparse":
+        room = 0 if rbm.connection_strength is None else n_on // _ROOM
+        capacity = min(n_on + room, rbm.n_hidden * rbm.n_visible)
     given = rbm.weight, rbm.mask, n_digits, exponent
     return Digits(*ops.pack_weights(*given, capacity=capacity))
 

@@ -282,6 +282,6 @@ def train_batches_(
             result = torch.ops.ncg_fast.train_steps_(*parameters, left, **given)
         max_abs, on, off, done = result.tolist()
         rbm._gibbs_step += n_steps * int(done)
-        rbm._digits.adopt(rbm, digits, exponent, max_abs)
+        rbm._digits.adopt(rbm, digits, exponent, max_abs, int(on - off))
         n_done, n_on, n_off = n_done + int(done), n_on + int(on), n_off + int(off)
     return n_on, n_off

@@ -151,6 +151,20 @@ def _both_directions(op: str, to_hidden: Tensor, to_visible: Tensor) -> None:
     require(given == n_digits, op, f"{rule} ({n_digits})", given, remedy)
 
 
+def _same_format(op: str, to_hidden: Tensor, to_visible: Tensor) -> None:
+    """Digits that an update writes: both dense, or both sparse with the same room."""
+
+    def words(digits: Tensor) -> str:
+        if not is_sparse(digits):
+            return "dense"
+        return f"sparse with a capacity of {sparse_capacity(digits)}"
+
+    if torch.compiler.is_compiling() and is_sparse(to_hidden) and is_sparse(to_visible):
+        return
+    rule, given = f"to_visible must be {words(to_hidden)} as to_hidden is", words(to_visible)
+    require(given == words(to_hidden), op, rule, given, "Use pack_weights for both.")
+
+
 def phase_arguments(
     op: str, hidden_data: Tensor, visible_data: Tensor, hidden_model: Tensor, visible_model: Tensor
 ) -> tuple[int, int]:
@@ -191,6 +205,7 @@ def parameter_arguments(op: str, parameters: Any, n_labels: int) -> tuple[int, i
     digits_argument(op, "to_hidden", parameters.to_hidden, n_hidden, n_visible)
     digits_argument(op, "to_visible", parameters.to_visible, n_visible, n_hidden)
     _both_directions(op, parameters.to_hidden, parameters.to_visible)
+    _same_format(op, parameters.to_hidden, parameters.to_visible)
     same_device(op, **named)
     for name, value in named.items():
         if value is not None:
@@ -215,6 +230,24 @@ def chain_arguments(
     actual, remedy = f"strides {chains.stride()}", "Use .contiguous()."
     require(chains.is_contiguous(), op, "chains must be contiguous", actual, remedy)
     return n_chains
+
+
+def own_memory(op: str, chains: Tensor | None, visible_data: Tensor) -> None:
+    """Chains are written while data are read; torch.compile has no addresses."""
+    if chains is None or torch.compiler.is_compiling():
+        return
+    (start, end), (data_start, data_end) = map(_addresses, (chains, visible_data))
+    rule, actual = "chains must not share memory with visible_data", "the same addresses"
+    apart = chains.device != visible_data.device or end <= data_start or data_end <= start
+    require(apart, op, rule, actual, "Use chains.clone().")
+
+
+def _addresses(tensor: Tensor) -> tuple[int, int]:
+    """From the first byte to behind the last; strides are not negative in torch."""
+    steps = zip(tensor.shape, tensor.stride(), strict=True)
+    last = sum((size - 1) * stride for size, stride in steps)
+    start = tensor.data_ptr()
+    return start, start + (last + 1) * tensor.element_size()
 
 
 def rate_arguments(

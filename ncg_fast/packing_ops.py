@@ -85,8 +85,8 @@ def pack_weights(
         n_digits: 2 (16 bits) or 3 (24 bits).
         weight_exponent: from ``numerics.next_exponent``; weights saturate at 127/128 *
             2**weight_exponent.
-        capacity: None: dense digits. Else sparse digits with room for so many connections, in
-            [0, 2**31): ``ncg_update_`` and ``train_step_`` then write those that are on.
+        capacity: None: dense digits. Else sparse digits with room for so many connections, at most
+            all or 2**31 - 1: ``ncg_update_`` and ``train_step_`` then write those that are on.
 
     Returns:
         (to_hidden, to_visible): digits of W∘A and of its transpose. Every op takes either format
@@ -116,7 +116,8 @@ def pack_weights(
     checks.integer(op, "n_digits", n_digits, 2, 3)
     op_checks.exponent_argument(op, weight_exponent)
     if capacity is not None:
-        checks.integer(op, "capacity", capacity, 0, op_checks.MAX_CAPACITY)
+        most = min(weight.numel(), op_checks.MAX_CAPACITY)
+        checks.integer(op, "capacity", capacity, 0, most)
     if checks.shows_values(weight):
         checks.finite(op, weight=weight.detach())
     result: tuple[Tensor, Tensor] = torch.ops.ncg_fast.pack_weights(

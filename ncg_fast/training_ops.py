@@ -86,6 +86,7 @@ def train_step_(
         seed,
         step,
     )
+    op_checks.own_memory(op, chains, visible_data)
     batch = visible_data, chains, n_rows, n_chains, n_steps, weight_exponent, n_labels
     result: Tensor = torch.ops.ncg_fast.train_step_(*parameters, *batch, *rates, seed, step)
     return result
@@ -112,8 +113,9 @@ def train_steps_(
 ) -> Tensor:
     """Mini-batches of n_rows rows, one ``train_step_`` each, in one call.
 
-    It ends early after the batch that brings max |W| out of [least, most]: the digits then ask for
-    another exponent (``numerics.exponent_range``), or a parameter is NaN or infinite.
+    It ends early after the batch that brings max |W| out of [least, most], where the digits ask for
+    another exponent (``numerics.exponent_range``) or a parameter is NaN or infinite, and after the
+    batch that switches on more connections than sparse digits have room for (see ``pack_weights``).
 
     Args:
         parameters: tensors that are written.
@@ -173,6 +175,7 @@ def train_steps_(
         seed,
         step,
     )
+    op_checks.own_memory(op, chains, visible_data)
     limits = checks.number(op, "least", least, 0.0), most
     rule, remedy = "most must be a number of at least 0, or inf", "Leave it out."
     sound = isinstance(most, int | float) and not isinstance(most, bool) and most >= 0
@@ -203,8 +206,6 @@ def _step_arguments(
     checks.integer(op, "n_rows", n_rows, 1, checks.MAX_CHAINS)
     op_checks.states_argument(op, "visible_data", visible_data, n_visible, n_rows)
     n_chains = op_checks.chain_arguments(op, chains, n_chains, n_visible, n_rows)
-    rule, remedy = "chains must be another tensor than visible_data", "Use chains.clone()."
-    checks.require(chains is None or chains is not visible_data, op, rule, "the same", remedy)
     checks.same_device(op, weight=parameters.weight, visible_data=visible_data, chains=chains)
     checks.integer(op, "n_steps", n_steps, 1, checks.MAX_SWEEPS)
     op_checks.exponent_argument(op, weight_exponent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 
@@ -83,6 +84,25 @@ def test_training_goes_on_where_connections_no_longer_fit(rows: torch.Tensor) ->
     assert list(state) == list(want_state)
     assert all(torch.equal(state[name], want_state[name]) for name in state)
     assert torch.equal(rbm.sample(7, 3), want.sample(7, 3))
+
+
+def test_a_machine_that_thins_out_becomes_sparse(rows: torch.Tensor) -> None:
+    """Once few connections are left; it stays so while they fit, in spite of its density."""
+    few = digits.crossover()
+    results = []
+    for name in ("dense", None):
+        with forced_path(name) if name else contextlib.nullcontext():
+            rbm = RBM(300, 100, density=0.5, seed=1)
+            with torch.no_grad():
+                rbm.connection_strength[5:].clamp_(max=0.4)
+            assert not sparse(rbm)
+            rbm.train_step_(rows, lr=0.01, lr_strength=0.01)
+            assert rbm.mask.float().mean() < few and sparse(rbm) == (name is None)
+            rbm.train_step_(rows, lr=0.01, lr_strength=0.01)
+            assert sparse(rbm) == (name is None)
+            results.append(rbm.state_dict())
+    first, second = results
+    assert all(torch.equal(first[key], second[key]) for key in first)
 
 
 def test_several_batches_in_one_call_go_on(rows: torch.Tensor) -> None:

@@ -196,7 +196,7 @@ def test_messages(m: dict[str, Any]) -> None:
             "pack_weights: n_digits must be in [2, 3], got 4. Pass a value from 2 to 3."
         ),
         lambda: ops.pack_weights(m["weight"], None, 2, 0, capacity=-1): (
-            "pack_weights: capacity must be at least 0, got -1. Pass 0 or more."
+            "pack_weights: capacity must be in [0, 91], got -1. Pass a value from 0 to 91."
         ),
         lambda: ops.hidden_mean(m["visible"], sparse[1], *layer[1:]): (
             "hidden_mean: to_hidden must be of (n_out, n_in) = (7, 13) units, got (13, 7). "

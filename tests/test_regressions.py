@@ -224,24 +224,6 @@ def test_sizes_and_rates_of_numpy_are_taken():
     assert rbm.sample(np.int64(2), np.int16(3)).shape == (2, 7)
 
 
-def test_phases_of_another_machine_are_refused():
-    weight, mask = torch.zeros(5, 7), torch.ones(5, 7, dtype=torch.bool)
-    digits = ops.pack_weights(weight, mask, 2, 1)
-    parameters = ops.Parameters(weight, None, mask, torch.zeros(7), torch.zeros(5), *digits)
-    levels, visible = torch.zeros(3, 6, dtype=torch.int32), torch.zeros(9, 1, dtype=torch.int64)
-    with pytest.raises(ValueError, match=r"phases must be of \(n_hidden, n_visible\) = \(5, 7\)"):
-        ops.ncg_update_(parameters, levels, visible, levels, visible, weight_exponent=1, lr=0.1)
-
-
-def test_digits_of_two_numbers_are_refused():
-    weight, mask = torch.zeros(5, 7), torch.ones(5, 7, dtype=torch.bool)
-    mixed = ops.pack_weights(weight, mask, 2, 1)[0], ops.pack_weights(weight, mask, 3, 1)[1]
-    parameters = ops.Parameters(weight, None, mask, torch.zeros(7), torch.zeros(5), *mixed)
-    batch = {"n_rows": 3, "n_steps": 1, "weight_exponent": 1, "seed": 0, "step": 0, "lr": 0.1}
-    with pytest.raises(ValueError, match=r"to_visible must have as many digits as to_hidden \(2\)"):
-        ops.train_step_(parameters, torch.zeros(7, 1, dtype=torch.int64), **batch)
-
-
 def test_a_machine_made_in_inference_mode_works_outside():
     with torch.inference_mode():
         rbm = RBM(7, 5, seed=0)

@@ -1,0 +1,62 @@
+"""Arguments of ops that do not go together."""
+
+import pytest
+import torch
+
+from ncg_fast import ops
+
+
+def test_phases_of_another_machine_are_refused():
+    weight, mask = torch.zeros(5, 7), torch.ones(5, 7, dtype=torch.bool)
+    digits = ops.pack_weights(weight, mask, 2, 1)
+    parameters = ops.Parameters(weight, None, mask, torch.zeros(7), torch.zeros(5), *digits)
+    levels, visible = torch.zeros(3, 6, dtype=torch.int32), torch.zeros(9, 1, dtype=torch.int64)
+    with pytest.raises(ValueError, match=r"phases must be of \(n_hidden, n_visible\) = \(5, 7\)"):
+        ops.ncg_update_(parameters, levels, visible, levels, visible, weight_exponent=1, lr=0.1)
+
+
+def test_digits_of_two_formats_are_refused_where_both_are_written():
+    weight, mask = torch.zeros(5, 7), torch.ones(5, 7, dtype=torch.bool)
+    dense, room = (
+        ops.pack_weights(weight, mask, 2, 0),
+        ops.pack_weights(weight, mask, 2, 0, capacity=35),
+    )
+    states, rates = torch.zeros(7, 1, dtype=torch.int64), {"lr": 0.1, "seed": 0, "step": 0}
+    biases = torch.zeros(7), torch.zeros(5)
+    for digits, rule in (
+        ((dense[0], room[1]), "must be dense as to_hidden is, got sparse with a capacity of 35"),
+        ((room[0], dense[1]), "must be sparse with a capacity of 35 as to_hidden is, got dense"),
+    ):
+        parameters = ops.Parameters(weight, None, mask, *biases, *digits)
+        with pytest.raises(ValueError, match=f"to_visible {rule}"):
+            ops.train_step_(parameters, states, n_rows=3, n_steps=1, weight_exponent=0, **rates)
+
+
+def test_chains_in_the_memory_of_the_data_are_refused():
+    weight, mask = torch.zeros(5, 7), torch.ones(5, 7, dtype=torch.bool)
+    digits = ops.pack_weights(weight, mask, 2, 0)
+    parameters = ops.Parameters(weight, None, mask, torch.zeros(7), torch.zeros(5), *digits)
+    states = torch.zeros(4, 7, 1, dtype=torch.int64)
+    options = {"n_rows": 3, "n_chains": 3, "n_steps": 1, "weight_exponent": 0, "lr": 0.1}
+    options |= {"seed": 0, "step": 0}
+    message = r"chains must not share memory with visible_data, .*\. Use chains\.clone\(\)"
+    with pytest.raises(ValueError, match=message):
+        ops.train_step_(parameters, states[1], chains=states[1][:], **options)
+    with pytest.raises(ValueError, match=message):
+        ops.train_steps_(parameters, states, chains=states[3], **options)
+    ops.train_step_(parameters, states[1], chains=states[2], **options)
+    ops.train_steps_(parameters, states[:3], chains=states[3], **options)
+
+
+def test_room_for_more_connections_than_there_are_is_refused():
+    with pytest.raises(ValueError, match=r"capacity must be in \[0, 35\], got 36"):
+        ops.pack_weights(torch.zeros(5, 7), None, 2, 0, capacity=36)
+
+
+def test_digits_of_two_numbers_are_refused():
+    weight, mask = torch.zeros(5, 7), torch.ones(5, 7, dtype=torch.bool)
+    mixed = ops.pack_weights(weight, mask, 2, 1)[0], ops.pack_weights(weight, mask, 3, 1)[1]
+    parameters = ops.Parameters(weight, None, mask, torch.zeros(7), torch.zeros(5), *mixed)
+    batch = {"n_rows": 3, "n_steps": 1, "weight_exponent": 1, "seed": 0, "step": 0, "lr": 0.1}
+    with pytest.raises(ValueError, match=r"to_visible must have as many digits as to_hidden \(2\)"):
+        ops.train_step_(parameters, torch.zeros(7, 1, dtype=torch.int64), **batch)
