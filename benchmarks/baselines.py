@@ -65,7 +65,8 @@ def anneal(eager: Eager, betas: Tensor) -> Tensor:
 
 def epoch(eager: Eager, rows: Tensor, n_steps: int) -> None:
     """One epoch over shuffled rows in batches of as many as the case has."""
-    for batch in rows[torch.randperm(len(rows))].float().split(len(eager.v)):
+    shuffled = rows[torch.randperm(len(rows))].to(eager.v.dtype)
+    for batch in shuffled.split(len(eager.v)):
         eager.v = batch
         eager.train_step(n_steps)
 

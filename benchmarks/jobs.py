@@ -260,6 +260,15 @@ def training_step(case: Case, n_steps: int = 1, lower: tuple[str, ...] = ()) -> 
 
 def mnist_epoch(case: Case, n_steps: int = 10) -> Job:
     rows = data.load("mnist").train.to(case.rows.device)
+    return _epoch(f"MNIST epoch, CD-{n_steps}", case, rows, n_steps)
+
+
+def epoch_of_batches(case: Case, n_batches: int = 1000) -> Job:
+    """The rows of the case so many times over."""
+    return _epoch(f"epoch of {n_batches} batches, CD-1", case, case.rows.repeat(n_batches, 1), 1)
+
+
+def _epoch(name: str, case: Case, rows: Tensor, n_steps: int) -> Job:
     rates = {"lr": 0.1, "lr_strength": 0.5, "progress": False}
     run = partial(
         ncg_fast.fit, case.rbm, rows, epochs=1, batch_size=case.n_rows, n_steps=n_steps, **rates
@@ -268,7 +277,6 @@ def mnist_epoch(case: Case, n_steps: int = 10) -> Job:
     own = {OURS: (run, _training_work(case, n_steps, n_batches))}
     note = "one of its steps is checked; eager: the steps alone"
     check = partial(case.check_train_step, n_steps)
-    name = f"MNIST epoch, CD-{n_steps}"
     return Job(name, own, lambda e: partial(baselines.epoch, e, rows, n_steps), check, note)
 
 

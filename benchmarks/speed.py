@@ -117,6 +117,7 @@ def plan() -> Iterator[Shape]:
     yield Shape(2, 784, 500, 128, 0.5, (there, every), 4.0)
     yield Shape(2, 784, 500, 128, 0.5, (there, step), 8.0, all_baselines=True)
     yield Shape(2, 784, 500, 128, 0.5, (back, *gradients, ten))
+    yield Shape(1, 16, 16, 5, 0.5, (jobs.epoch_of_batches,))
     yield Shape(2, 784, 500, 5, 0.5, (there, step))
     yield Shape(2, 784, 500, 50, 0.5, (there, step, ten))
     yield Shape(2, 784, 500, 512, 0.5, (there, step, jobs.free_energy))

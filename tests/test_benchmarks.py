@@ -28,6 +28,7 @@ EVERY = (
     jobs.connection_gradient,
     jobs.ncg_update,
     partial(jobs.training_step, lower=("base",)),
+    partial(jobs.epoch_of_batches, n_batches=3),
     jobs.free_energy,
     partial(jobs.anneal, n_betas=4),
 )
@@ -68,6 +69,7 @@ def test_every_job_is_timed_and_every_row_shown(found):
         "update",
         "CD-1 step, products",
         "CD-1 step, base, products",
+        "epoch of 3 batches, CD-1",
         "free energy, 3 digits",
         "AIS, 3 sweeps, 3 digits",
     ]
