@@ -17,7 +17,7 @@ from ncg_fast.history import EpochRecord, History, measure
 from ncg_fast.numerics import WORD, to_levels
 from ncg_fast.rbm import RBM
 
-_WORK = {"cpu": 10**8, "cuda": 10**11}  # multiply-adds of a call: Ctrl-C takes effect after it
+_WORK = {"cpu": 5 * 10**9, "cuda": 10**11}  # multiply-adds of a call: Ctrl-C takes effect after it
 _ORDER_STREAM = 4  # of a seed's numpy streams, the one that orders rows
 _VELOCITIES = "weight_velocity", "visible_velocity", "hidden_velocity"
 
