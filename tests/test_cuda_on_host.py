@@ -59,3 +59,8 @@ def test_mistakes_are_reported(selftest: ModuleType) -> None:
         selftest.divergent_warp()
     with pytest.raises(RuntimeError, match="overrun: a block wrote past its shared memory"):
         selftest.shared_overrun()
+    selftest.remote_overrun(1, 15)
+    with pytest.raises(RuntimeError, match="remote: a store went past a block's shared memory"):
+        selftest.remote_overrun(1, 16)
+    with pytest.raises(RuntimeError, match="remote: a store went to a block that the cluster"):
+        selftest.remote_overrun(2, 0)

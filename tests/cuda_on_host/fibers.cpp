@@ -254,8 +254,14 @@ void wait_products() {
   all.fenced = false;
 }
 
-uint8_t* shared_memory() { return shared_memory_of(self->block); }
-uint8_t* shared_memory_of(unsigned rank) { return cluster->shared.at(rank).data(); }
+uint8_t* shared_memory() { return cluster->shared[self->block].data(); }
+void store_remote(unsigned rank, size_t offset, uint32_t value) {
+  if (rank >= cluster->shared.size()) fail("a store went to a block that the cluster lacks");
+  std::vector<uint8_t>& memory = cluster->shared[rank];
+  if (offset + sizeof(value) > memory.size() - kGuard)
+    fail("a store went past a block's shared memory");
+  memcpy(memory.data() + offset, &value, sizeof(value));
+}
 unsigned cluster_rank() { return self->block; }
 
 int compute_capability() {

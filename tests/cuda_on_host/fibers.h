@@ -47,8 +47,8 @@ void add_product(const Product& product);
 void commit_products();
 void wait_products();
 
-uint8_t* shared_memory();                  // of the running block
-uint8_t* shared_memory_of(unsigned rank);  // of a block of its cluster
+uint8_t* shared_memory();                                         // of the running block
+void store_remote(unsigned rank, size_t offset, uint32_t value);  // in a block of its cluster
 unsigned cluster_rank();
 
 // Of the GPU that is stood in for: ON_HOST_CAPABILITY (9).

@@ -168,6 +168,13 @@ int wrong_cluster_sums() {
   return wrong;
 }
 
+void remote_overrun_kernel(unsigned rank, int at) {
+  store_remote(reinterpret_cast<uint32_t*>(dynamic_shared()) + at, rank, 1);
+}
+void remote_overrun(unsigned rank, int at) {
+  launch_cluster("remote", remote_overrun_kernel, 2, 2, 32, 64, nullptr, rank, at);
+}
+
 // What a thread sees of its copies: before it waits, with the last group pending, after all.
 struct Seen {
   alignas(16) uint8_t from[32];
@@ -221,6 +228,7 @@ PYBIND11_MODULE(_selftest, m) {
   m.def("divergent_warp", &divergent_warp);
   m.def("shared_overrun", &shared_overrun);
   m.def("wrong_cluster_sums", &wrong_cluster_sums);
+  m.def("remote_overrun", &remote_overrun);
   m.def("copies_arrive", &copies_arrive);
   m.def("wrong_matrices", &wrong_matrices);
 }

@@ -105,7 +105,7 @@ inline uint32_t cluster_rank() { return on_host::cluster_rank(); }
 inline void cluster_sync() { on_host::meet_cluster(); }
 inline void store_remote(uint32_t* shared, uint32_t rank, uint32_t value) {
   const auto offset = reinterpret_cast<uint8_t*>(shared) - on_host::shared_memory();
-  memcpy(on_host::shared_memory_of(rank) + offset, &value, 4);
+  on_host::store_remote(rank, static_cast<size_t>(offset), value);
 }
 
 }  // namespace ncg::cuda
