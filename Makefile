@@ -24,7 +24,7 @@ bench: setup  ## time every job against its baselines, in ten minutes; writes be
 gpu-check:  ## on a machine with a GPU: build for it, test, sanitize, time; nothing is downloaded
 	.ci/gpu-check
 
-sanitize: setup  ## run the kernels' tests under GCC's sanitizers: addresses, undefined behaviour, threads
+sanitize: setup  ## run the tests of the CPU kernels under GCC's sanitizers, an hour: addresses, undefined behaviour, threads
 	.ci/sanitize address,undefined
 	.ci/sanitize thread
 
