@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ncg_fast import ops
 
@@ -46,6 +47,17 @@ def test_chains_in_the_memory_of_the_data_are_refused():
         ops.train_steps_(parameters, states, chains=states[3], **options)
     ops.train_step_(parameters, states[1], chains=states[2], **options)
     ops.train_steps_(parameters, states[:3], chains=states[3], **options)
+
+
+def test_fake_chains_share_nothing():
+    with FakeTensorMode():
+        weight, mask = torch.zeros(5, 7), torch.ones(5, 7, dtype=torch.bool)
+        digits = (torch.zeros(1, 2, 1, 32, 64, dtype=torch.int8) for _ in range(2))
+        parameters = ops.Parameters(weight, None, mask, torch.zeros(7), torch.zeros(5), *digits)
+        data, chains = (torch.zeros(7, 1, dtype=torch.int64) for _ in range(2))
+        options = {"n_rows": 3, "n_chains": 3, "n_steps": 1, "weight_exponent": 0, "lr": 0.1}
+        found = ops.train_step_(parameters, data, chains=chains, **options, seed=0, step=0)
+    assert found.shape == (3,)
 
 
 def test_room_for_more_connections_than_there_are_is_refused():
