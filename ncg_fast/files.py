@@ -9,6 +9,7 @@ import contextlib
 import os
 import re
 import secrets
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -85,9 +86,7 @@ def make_folder(op: str, name: str, folder: StrPath) -> None:
     """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        probe = _temporary(Path(folder) / "probe")
-        probe.touch(exist_ok=False)
-        probe.unlink()
+        tempfile.TemporaryFile(dir=folder).close()  # without a name: nothing is left if killed
     except OSError as error:
         rule = f"{name} must be a folder that can be written"
         actual = f"{folder} ({reason(error)})"

@@ -73,3 +73,15 @@ def test_paths_that_are_none(path, message):
         files.checked_path("op", "path", path)
     assert str(caught.value) == message
     assert files.checked_path("op", "path", "file") == Path("file")
+
+
+def test_a_folder_is_tried_without_a_file_in_it(tmp_path, monkeypatch):
+    """A process that is killed meanwhile leaves nothing."""
+    try:
+        os.close(os.open(tmp_path, os.O_TMPFILE | os.O_RDWR))
+    except OSError:
+        pytest.skip("the file system has no files without a name")
+    folder = tmp_path / "folder"
+    monkeypatch.setattr(os, "unlink", lambda *_, **__: pytest.fail("a file had a name"))
+    files.make_folder("op", "folder", folder)
+    assert os.listdir(folder) == []
