@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ncg_fast.benchmark import Case, Eager
-from ncg_fast.timing import Run
+from ncg_fast.benchmark.jobs import Case, Eager
+from ncg_fast.benchmark.timing import Run
 
 if TYPE_CHECKING:
     from jobs import Job

@@ -16,9 +16,9 @@ from jobs import OURS, Job
 from limits import Rates
 
 from ncg_fast import backends
-from ncg_fast.benchmark import Case, Eager, same
-from ncg_fast.digits import TRAINING_DIGITS
-from ncg_fast.timing import Clock, Run, cuda_clock
+from ncg_fast.benchmark.jobs import Case, Eager, same
+from ncg_fast.benchmark.timing import Clock, Run, cuda_clock
+from ncg_fast.model.digits import TRAINING_DIGITS
 
 PRODUCTS = "int8"  # tensor cores
 _SIDE = 8192  # of the matrices whose product gives the rate

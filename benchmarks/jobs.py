@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 import ncg_fast
-from ncg_fast import cpu, data, ops
-from ncg_fast.benchmark import Case, Eager, by_reference, same
-from ncg_fast.digits import EVALUATION_DIGITS, TRAINING_DIGITS, forced_path
-from ncg_fast.numerics import to_levels
-from ncg_fast.timing import Run
+from ncg_fast import data, ops
+from ncg_fast.backends import cpu
+from ncg_fast.backends.numerics import to_levels
+from ncg_fast.benchmark.jobs import Case, Eager, by_reference, same
+from ncg_fast.benchmark.timing import Run
+from ncg_fast.model.digits import EVALUATION_DIGITS, TRAINING_DIGITS, forced_path
 
 OURS, DENSE = "ncg_fast", "2 digits, dense"
 _UPDATED = 2 * (4 + 4 + 1) + 2 * TRAINING_DIGITS  # bytes a connection that an update moves

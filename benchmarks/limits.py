@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from ncg_fast import cpu
+from ncg_fast.backends import cpu
 
 # Multiply-adds of a pass, by instruction set.
 PRODUCTS = {"amx": 7 * 4 * 16 * 16 * 64, "avx512": 12 * 64, "avx2": 12 * 32}

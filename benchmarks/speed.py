@@ -29,9 +29,9 @@ import tables
 import torch
 from jobs import Job, Work
 
-from ncg_fast import cpu
-from ncg_fast.benchmark import Case, Eager, faster_draw, machine
-from ncg_fast.timing import Clock, Run, host_clock, in_turn, milliseconds, speedup
+from ncg_fast.backends import cpu
+from ncg_fast.benchmark.jobs import Case, Eager, faster_draw, machine
+from ncg_fast.benchmark.timing import Clock, Run, host_clock, in_turn, milliseconds, speedup
 
 RESULTS = Path(__file__).parent / "results"
 _REST = 0.1  # seconds; idle threads of OpenBLAS, which scikit-learn uses, spin for some hundredths

@@ -14,7 +14,7 @@ from typing import Any
 from baselines import EAGER
 from jobs import DENSE, OURS
 
-from ncg_fast.timing import spread
+from ncg_fast.benchmark.timing import spread
 
 ROOT = Path(__file__).parents[1]
 MARKS = {

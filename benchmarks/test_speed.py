@@ -6,7 +6,7 @@ Groups compare; figures for README come from speed.py.
 import jobs
 import pytest
 
-from ncg_fast.benchmark import Case, Eager
+from ncg_fast.benchmark.jobs import Case, Eager
 
 
 @pytest.mark.parametrize("program", ["ncg_fast", "eager"])

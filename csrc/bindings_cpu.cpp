@@ -1,5 +1,5 @@
-// ncg_fast._cpu: the ops on tensors of torch, arguments as in ncg_fast/reference.py, then the
-// results to fill (allocated by ncg_fast/launcher.py) and the number of threads. The GIL is
+// ncg_fast._cpu: the ops on tensors of torch, arguments as in ncg_fast/backends/reference.py, then the
+// results to fill (allocated by ncg_fast/backends/launcher.py) and the number of threads. The GIL is
 // released.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>

@@ -8,7 +8,7 @@
 
 namespace ncg {
 
-constexpr int64_t kMinExponent = -60, kMaxExponent = 129;  // as in ncg_fast/numerics.py
+constexpr int64_t kMinExponent = -60, kMaxExponent = 129;  // as in ncg_fast/backends/numerics.py
 
 inline int64_t words(int64_t n_chains) { return ceil_div(n_chains, kWord); }
 

@@ -1,4 +1,4 @@
-// The ops: mathematics, shapes, memory and determinism. ncg_fast/reference.py computes the same,
+// The ops: mathematics, shapes, memory and determinism. ncg_fast/backends/reference.py computes the same,
 // slowly.
 //
 // v visible units, h hidden units, W weights, A mask, S connection strength (all n_hidden x

@@ -3,17 +3,17 @@
 from importlib.metadata import version
 
 from ncg_fast import connectivity, data, ops
-from ncg_fast.checkpoint import load, save
-from ncg_fast.classification import accuracy, classify, with_labels
 from ncg_fast.evaluation import (
     log_likelihood,
     log_partition,
     log_partition_ais,
     pseudo_log_likelihood,
 )
-from ncg_fast.history import EpochRecord, History
-from ncg_fast.rbm import RBM
-from ncg_fast.training import fit
+from ncg_fast.evaluation.classification import accuracy, classify, with_labels
+from ncg_fast.model.rbm import RBM
+from ncg_fast.training.checkpoint import load, save
+from ncg_fast.training.fit import fit
+from ncg_fast.training.history import EpochRecord, History
 
 __version__ = version("ncg_fast")
 __all__ = [

@@ -3,8 +3,8 @@
 import json
 import re
 
-from ncg_fast.checkpoint import load
 from ncg_fast.cli import main
+from ncg_fast.training.checkpoint import load
 
 WITH_FIGURES = ["--data", "bars-and-stripes-3", "--hidden", "5", "--batch-size", "6"]
 WITH_FIGURES += ["--steps", "2", "--threads", "1"]

@@ -9,8 +9,8 @@ from cuda_on_host import build
 from small_machine import N_HIDDEN, N_VISIBLE, N
 
 from ncg_fast import RBM
+from ncg_fast.backends.launcher import Launcher
 from ncg_fast.cli import main
-from ncg_fast.launcher import Launcher
 
 # --- the module ---
 

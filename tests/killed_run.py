@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ncg_fast.checkpoint import CHECKPOINT_NAME, load_checkpoint
-from ncg_fast.rbm import RBM
-from ncg_fast.training import fit
+from ncg_fast.model.rbm import RBM
+from ncg_fast.training.checkpoint import CHECKPOINT_NAME, load_checkpoint
+from ncg_fast.training.fit import fit
 
 EPOCHS = 24
 

@@ -7,7 +7,7 @@ import torch
 from test_parity import SEED, Machine, both, parameters, written_alike
 from torch import Tensor
 
-from ncg_fast import reference
+from ncg_fast.backends import reference
 
 # About every instruction set's crossover, which depends on the sizes too.
 ACTIVITIES = [0.0, 0.005, 0.02, 0.1, 0.2, 0.25, 0.3, 0.35, 0.4, 0.6, 0.8, 0.95, 1.0]

@@ -15,7 +15,8 @@ import limits
 import pytest
 from test_build import ROOT, objects
 
-from ncg_fast import _cpu, cpu
+from ncg_fast import _cpu
+from ncg_fast.backends import cpu
 
 TESTS = Path(__file__).parent
 HOST = TESTS / "amx_on_host"

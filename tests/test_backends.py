@@ -10,7 +10,8 @@ from types import ModuleType
 import pytest
 import torch
 
-from ncg_fast import _library, backends
+from ncg_fast import backends
+from ncg_fast.ops import registration as _library
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +28,7 @@ def stand_in(
     """Back ends as on other machines: cuda without its modules (None), or with a reason."""
     modules = {name: ModuleType(name) for name in ("cuda", "triton")}
     modules["cuda"].missing = lambda: cuda  # type: ignore[attr-defined]
-    there = {"ncg_fast.cuda": cuda is not None, "ncg_fast._triton": triton}
+    there = {"ncg_fast.backends.cuda": cuda is not None, "ncg_fast.backends.triton": triton}
     for name, module in zip(there, modules.values(), strict=True):
         monkeypatch.setitem(sys.modules, name, module if there[name] else None)
     return modules
@@ -81,7 +82,7 @@ def test_report_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     found = backends.report()
     assert list(found) == ["cpu", "cuda", "triton"]
     assert found["cuda"] == "missing: no driver"
-    assert found["triton"].startswith("missing: import of ncg_fast._triton")
+    assert found["triton"].startswith("missing: import of ncg_fast.backends.triton")
 
 
 @pytest.mark.skipif(torch.version.cuda is not None, reason="torch is built with CUDA")
@@ -93,5 +94,5 @@ def test_report_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_triton_has_every_op() -> None:
-    triton = pytest.importorskip("ncg_fast._triton")
+    triton = pytest.importorskip("ncg_fast.backends.triton")
     assert set(triton.__all__) == set(_library.SCHEMAS)

@@ -7,11 +7,11 @@ import re
 import pytest
 import torch
 
-from ncg_fast import benchmark, reference
-from ncg_fast.benchmark import Case, Eager
-from ncg_fast.cli import main
-from ncg_fast.commands import bench
-from ncg_fast.timing import in_turn, speedup
+from ncg_fast.backends import reference
+from ncg_fast.benchmark import jobs
+from ncg_fast.benchmark.jobs import Case, Eager
+from ncg_fast.benchmark.timing import in_turn, speedup
+from ncg_fast.cli import bench, main
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -25,7 +25,7 @@ def tiny(monkeypatch):
 @pytest.fixture(params=["whole", "a block of each layer"])
 def case(request, monkeypatch):
     if request.param != "whole":
-        monkeypatch.setattr(benchmark, "_WHOLE", 0)
+        monkeypatch.setattr(jobs, "_WHOLE", 0)
     return Case(67, 131, 9)
 
 

@@ -15,8 +15,8 @@ import speed
 import tables
 import torch
 
-from ncg_fast import cpu, reference
-from ncg_fast.benchmark import Case
+from ncg_fast.backends import cpu, reference
+from ncg_fast.benchmark.jobs import Case
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

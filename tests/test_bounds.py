@@ -6,8 +6,8 @@ import pytest
 import torch
 from test_parity import SEED, both
 
-from ncg_fast import reference
-from ncg_fast.numerics import BLOCK, LEVELS, PANEL
+from ncg_fast.backends import reference
+from ncg_fast.backends.numerics import BLOCK, LEVELS, PANEL
 
 
 @pytest.mark.parametrize("digit", [-128, 127])

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ncg_fast import RBM, _cpu, cpu
+from ncg_fast import RBM, _cpu
+from ncg_fast.backends import cpu
 
 ROOT = Path(__file__).parents[1]
 HARMLESS = ("DW.ref.__gxx_personality_v0",)  # of the exception tables; no code
@@ -52,7 +53,7 @@ def test_sanitized_kernels_are_the_ones_tested() -> None:
 
 @pytest.mark.parametrize("name", cpu.instruction_sets())
 def test_environment_forces_an_instruction_set(name: str) -> None:
-    code = "from ncg_fast import cpu; print(cpu.instruction_set())"
+    code = "from ncg_fast.backends import cpu; print(cpu.instruction_set())"
     environment = {**os.environ, "NCG_FAST_ISA": name}
     found = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True

@@ -11,7 +11,8 @@ from full_disk import file_size_limit, full_disk
 from safetensors import safe_open
 
 import ncg_fast
-from ncg_fast.checkpoint import (
+from ncg_fast.model.rbm import RBM
+from ncg_fast.training.checkpoint import (
     CHECKPOINT_NAME,
     TrainingState,
     load,
@@ -19,8 +20,7 @@ from ncg_fast.checkpoint import (
     save,
     save_checkpoint,
 )
-from ncg_fast.rbm import RBM
-from ncg_fast.training import fit
+from ncg_fast.training.fit import fit
 
 ROWS = (torch.arange(13 * 7).view(13, 7) % 5 < 2).to(torch.uint8)
 

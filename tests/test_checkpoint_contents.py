@@ -9,9 +9,9 @@ import safetensors.torch
 import torch
 from safetensors import safe_open
 
-from ncg_fast import checkpoint
-from ncg_fast.checkpoint import TrainingState, load, load_checkpoint, save, save_checkpoint
-from ncg_fast.rbm import RBM
+from ncg_fast.model.rbm import RBM
+from ncg_fast.training import checkpoint
+from ncg_fast.training.checkpoint import TrainingState, load, load_checkpoint, save, save_checkpoint
 
 SETTINGS = {"momentum": 0.5, "n_chains": 70}
 

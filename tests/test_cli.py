@@ -13,8 +13,8 @@ from command_line import TINY, WITH_FIGURES, bits, fails, records
 
 import ncg_fast
 from ncg_fast import data, evaluation
-from ncg_fast.checkpoint import load
 from ncg_fast.cli import build_parser, main
+from ncg_fast.training.checkpoint import load
 
 pytestmark = pytest.mark.usefixtures("one_thread", "own_folder")
 

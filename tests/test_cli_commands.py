@@ -11,9 +11,9 @@ from command_line import fails
 
 import ncg_fast
 from ncg_fast import data, evaluation
-from ncg_fast.checkpoint import load
 from ncg_fast.cli import main
-from ncg_fast.rbm import RBM
+from ncg_fast.model.rbm import RBM
+from ncg_fast.training.checkpoint import load
 
 pytestmark = pytest.mark.usefixtures("one_thread", "own_folder")
 

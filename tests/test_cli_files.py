@@ -13,9 +13,11 @@ import torch
 from command_line import TINY, WITH_FIGURES, bits, fails, records
 from full_disk import full_for
 
-from ncg_fast import checkpoint, data, run_folder
-from ncg_fast.checkpoint import load_checkpoint
+from ncg_fast import data
 from ncg_fast.cli import main
+from ncg_fast.experiments import run_folder
+from ncg_fast.training import checkpoint
+from ncg_fast.training.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread", "own_folder")
 

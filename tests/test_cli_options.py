@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from command_line import TINY, fails
 
-from ncg_fast import data, learning
+from ncg_fast import data
 from ncg_fast.cli import main
+from ncg_fast.model import learning
 
 pytestmark = pytest.mark.usefixtures("one_thread", "own_folder")
 

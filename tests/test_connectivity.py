@@ -12,20 +12,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from masks import mask_of
 
-from ncg_fast import RBM, connectivity, seeds, topology
+from ncg_fast import RBM, seeds
 from ncg_fast.connectivity import (
     convolution_mask,
     dense_mask,
     initial_mask,
     initial_strength,
     line_mask,
+    masks,
     random_mask,
     spiral_mask,
+    topology,
 )
 
 
 def test_doctest():
-    for module, n_examples in ((connectivity, 7), (topology, 5)):
+    for module, n_examples in ((masks, 7), (topology, 5)):
         results = doctest.testmod(module)
         assert (results.attempted, results.failed) == (n_examples, 0)
 
@@ -198,7 +200,7 @@ class HighestDraws:
 
 
 def test_initial_strength_stays_in_its_half_open_interval(monkeypatch):
-    monkeypatch.setattr(connectivity, "_generator", lambda *_: HighestDraws())
+    monkeypatch.setattr(masks, "_generator", lambda *_: HighestDraws())
     on, off = initial_strength(dense_mask(1, 1)), initial_strength(random_mask_off(1, 1))
     assert on.dtype == off.dtype == torch.float32
     below_one, below_half = (np.nextafter(np.float32(x), np.float32(0)) for x in (1, 0.5))

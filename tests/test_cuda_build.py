@@ -38,7 +38,7 @@ def test_kernels_keep_everything_in_registers() -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
 def test_without_a_driver() -> None:
     """The module is imported; an op says what is missing."""
-    from ncg_fast import cuda
+    from ncg_fast.backends import cuda
 
     assert cuda.missing()
     with pytest.raises(RuntimeError, match=r'pack_states: needs a GPU, got ".+"\. Use tensors on'):
@@ -48,7 +48,7 @@ def test_without_a_driver() -> None:
 def test_without_cuda_the_import_says_why() -> None:
     code = (
         "import sys; sys.modules['ncg_fast._cuda'] = None\n"
-        "try:\n    from ncg_fast import cuda\nexcept ImportError as error:\n    print(error)"
+        "try:\n    from ncg_fast.backends import cuda\nexcept ImportError as error:\n    print(error)"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.startswith("the CUDA kernels were not built when ncg_fast was installed")

@@ -11,8 +11,8 @@ import pytest
 import torch
 from test_parity import SEED, Machine, poisoned_memory, same_bits
 
-from ncg_fast import reference
-from ncg_fast.launcher import Launcher
+from ncg_fast.backends import reference
+from ncg_fast.backends.launcher import Launcher
 
 __all__ = ["poisoned_memory"]  # a fixture
 

@@ -10,9 +10,9 @@ import torch
 from test_parity import SEED, Machine, parameters, poisoned_memory, same_bits, written
 from torch import Tensor
 
-from ncg_fast import reference
-from ncg_fast.launcher import Launcher
-from ncg_fast.numerics import MIN_EXPONENT
+from ncg_fast.backends import reference
+from ncg_fast.backends.launcher import Launcher
+from ncg_fast.backends.numerics import MIN_EXPONENT
 
 __all__ = ["poisoned_memory"]  # a fixture
 

@@ -15,7 +15,7 @@ from ncg_fast import data
 
 
 def test_doctest(no_data_folder):
-    results = doctest.testmod(data)
+    results = doctest.testmod(data.sets)
     assert results.attempted == 2
     assert results.failed == 0
 

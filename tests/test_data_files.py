@@ -9,8 +9,9 @@ import pytest
 import torch
 from data_sets import SOUND, error_of, save
 
-from ncg_fast import data, run_folder
-from ncg_fast.commands import experiment
+from ncg_fast import data
+from ncg_fast.experiments import run_folder
+from ncg_fast.experiments import setup as experiment
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import torch
 from test_parity import variants
 
 import ncg_fast
-from ncg_fast import RBM, cpu
+from ncg_fast import RBM
+from ncg_fast.backends import cpu
 
 
 def trained_hash(

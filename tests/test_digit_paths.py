@@ -12,10 +12,12 @@ from test_determinism import trained_hash
 from test_parity import variants
 
 import ncg_fast
-from ncg_fast import RBM, backends, cpu, digits, reference
+from ncg_fast import RBM, backends
+from ncg_fast.backends import cpu, reference
+from ncg_fast.backends.formats import is_sparse, sparse_capacity
 from ncg_fast.cli import main
-from ncg_fast.digits import TRAINING_DIGITS, forced_path
-from ncg_fast.formats import is_sparse, sparse_capacity
+from ncg_fast.model import digits
+from ncg_fast.model.digits import TRAINING_DIGITS, forced_path
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 import textbook
 import torch
 
-from ncg_fast import numerics
+from ncg_fast.backends import numerics
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import torch
 from machines import random_rbm, random_rows
 
 from ncg_fast import evaluation as ev
-from ncg_fast import partition
+from ncg_fast.evaluation import partition
 
 # --- partition function ---
 

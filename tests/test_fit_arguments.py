@@ -11,7 +11,7 @@ from training_runs import (
     train,
 )
 
-from ncg_fast.rbm import RBM
+from ncg_fast.model.rbm import RBM
 
 
 def spoilt(value):

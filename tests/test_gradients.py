@@ -9,7 +9,7 @@ import torch
 from machines import random_rbm, random_rows
 
 from ncg_fast import ops
-from ncg_fast.numerics import LEVELS, to_levels
+from ncg_fast.backends.numerics import LEVELS, to_levels
 
 SIZES = [(5, 4), (7, 5)]  # visible, hidden units
 HALF_A_LEVEL = 0.5 / LEVELS  # hidden means are held in 16 bits

@@ -6,10 +6,12 @@ import re
 import pytest
 from test_cli_options import fails_untouched
 
-from ncg_fast import backends, cpu, paths, reference
+from ncg_fast import backends
+from ncg_fast.backends import cpu, reference
+from ncg_fast.benchmark import paths
+from ncg_fast.benchmark.paths import Paths
 from ncg_fast.cli import main
-from ncg_fast.digits import forced_path
-from ncg_fast.paths import Paths
+from ncg_fast.model.digits import forced_path
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 

@@ -14,9 +14,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from ncg_fast import cpu, ops, reference
-from ncg_fast._library import SCHEMAS
-from ncg_fast.numerics import next_exponent, to_levels
+from ncg_fast import ops
+from ncg_fast.backends import cpu, reference
+from ncg_fast.backends.numerics import next_exponent, to_levels
+from ncg_fast.ops.registration import SCHEMAS
 
 N_VISIBLE, N_HIDDEN, N = 65, 33, 65
 REFUSED = ValueError, RuntimeError

@@ -14,7 +14,7 @@ from small_machine import same
 
 import ncg_fast
 from ncg_fast import RBM, connectivity, ops
-from ncg_fast.numerics import to_levels
+from ncg_fast.backends.numerics import to_levels
 
 N_VISIBLE, N_HIDDEN, N = 7, 5, 4
 FORM = re.compile(r"^[\w.]+: [^\n]+, got [^\n]+\. [^\n]+[.?]$")

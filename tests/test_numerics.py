@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ncg_fast import numerics
+from ncg_fast.backends import numerics
 
 SIZES = [(1, 1), (7, 5), (61, 67), (127, 131)]
 

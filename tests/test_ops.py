@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from ncg_fast import ops
-from ncg_fast._library import SCHEMAS
-from ncg_fast.numerics import next_exponent, to_levels
+from ncg_fast.backends.numerics import next_exponent, to_levels
+from ncg_fast.ops.registration import SCHEMAS
 
 N_VISIBLE, N_HIDDEN, N = 13, 7, 5
 

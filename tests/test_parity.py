@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ncg_fast import cpu, reference
-from ncg_fast.numerics import next_exponent, to_levels
+from ncg_fast.backends import cpu, reference
+from ncg_fast.backends.numerics import next_exponent, to_levels
 
 SEED = 0x123456789ABCDEF
 # n_visible, n_hidden, rows, chains

@@ -14,10 +14,12 @@ from test_amx import HOST, ROOT, built, commands
 from test_build import objects
 from torch import Tensor
 
-from ncg_fast import cpu, ops, paths
-from ncg_fast.benchmark import Case
-from ncg_fast.digits import TRAINING_DIGITS, forced_path
-from ncg_fast.formats import is_sparse, sparse_capacity
+from ncg_fast import ops
+from ncg_fast.backends import cpu
+from ncg_fast.backends.formats import is_sparse, sparse_capacity
+from ncg_fast.benchmark import paths
+from ncg_fast.benchmark.jobs import Case
+from ncg_fast.model.digits import TRAINING_DIGITS, forced_path
 
 # (n_out, n_in, n_chains), the last two about the most inputs of tables.
 SIZES = [(500, 784, 128), (29, 331, 1), (16, 16, 5), (67, 61, 290), (5, 65535, 65), (5, 65536, 65)]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ncg_fast import plotting
-from ncg_fast.rbm import RBM
+from ncg_fast.model.rbm import RBM
 
 RECORD = {
     "reconstruction_error": 0.1,
@@ -23,7 +23,7 @@ RECORD = {
 
 
 def test_doctest():
-    results = doctest.testmod(plotting)
+    results = doctest.testmod(plotting.figures)
     assert results.attempted > 10
     assert results.failed == 0
 

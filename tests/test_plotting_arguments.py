@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from ncg_fast import plotting
-from ncg_fast.history import History
-from ncg_fast.rbm import RBM
+from ncg_fast.model.rbm import RBM
+from ncg_fast.training.history import History
 
 ROWS, MASK, NAN = torch.zeros(2, 6), torch.ones(5, 6, dtype=torch.bool), float("nan")
 SHAPE = (

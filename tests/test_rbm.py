@@ -7,7 +7,7 @@ import torch
 from small_machine import N_HIDDEN, N_VISIBLE, N, masked
 
 from ncg_fast import RBM
-from ncg_fast.numerics import LEVELS
+from ncg_fast.backends.numerics import LEVELS
 
 # --- what is computed ---
 

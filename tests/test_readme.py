@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from ncg_fast import _library
 from ncg_fast.cli import build_parser
+from ncg_fast.ops import registration as _library
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

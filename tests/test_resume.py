@@ -17,9 +17,10 @@ from training_runs import (
     without_time,
 )
 
-from ncg_fast import learning, run
-from ncg_fast.checkpoint import CHECKPOINT_NAME, load_checkpoint
-from ncg_fast.rbm import RBM
+from ncg_fast.model import learning
+from ncg_fast.model.rbm import RBM
+from ncg_fast.training import run
+from ncg_fast.training.checkpoint import CHECKPOINT_NAME, load_checkpoint
 
 # --- going on ---
 

@@ -11,8 +11,9 @@ import pytest
 import textbook
 import torch
 
-from ncg_fast import RBM, ops, reference
-from ncg_fast.numerics import HIDDEN_STREAM, digit_step, to_levels
+from ncg_fast import RBM, ops
+from ncg_fast.backends import reference
+from ncg_fast.backends.numerics import HIDDEN_STREAM, digit_step, to_levels
 
 N_VISIBLE, N_HIDDEN, N_CHAINS = 5, 4, 20_000
 BOUND = 2.0

@@ -10,8 +10,8 @@ import torch
 from test_parity import SEED, SHAPES, Machine, both, parameters, same_bits, variants, written_alike
 from torch import Tensor
 
-from ncg_fast import cpu, reference
-from ncg_fast.formats import fits, sparse_words
+from ncg_fast.backends import cpu, reference
+from ncg_fast.backends.formats import fits, sparse_words
 
 
 class SparseMachine(Machine):

@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import torch
 
-from ncg_fast import RBM, cpu
+from ncg_fast import RBM
+from ncg_fast.backends import cpu
 
 
 def trained(n_threads: int) -> list[torch.Tensor]:

@@ -18,9 +18,11 @@ from training_runs import (
     train,
 )
 
-from ncg_fast import history, ops, run, training
-from ncg_fast.history import History
-from ncg_fast.rbm import RBM
+from ncg_fast import ops
+from ncg_fast.model.rbm import RBM
+from ncg_fast.training import fit as training
+from ncg_fast.training import history, run
+from ncg_fast.training.history import History
 
 # --- what a run computes ---
 

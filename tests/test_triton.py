@@ -72,7 +72,7 @@ def test_kernels_compile_without_spills(
 
 def launches() -> None:
     """Calls ops with arguments that together lead to every kernel."""
-    from ncg_fast import _triton as ops
+    from ncg_fast.backends import triton as ops
 
     m = Machine((7, 5, 3, 4), 2)
     biases = m.visible_bias, m.hidden_bias

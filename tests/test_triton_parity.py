@@ -15,14 +15,14 @@ import torch
 from test_parity import SEED, Machine, parameters, same_bits
 from torch import Tensor
 
-from ncg_fast import reference
+from ncg_fast.backends import reference
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 pytest.importorskip("triton")
 if not (INTERPRETED or torch.cuda.is_available()):
     pytest.skip("needs a GPU, or TRITON_INTERPRET=1", allow_module_level=True)
 DEVICE = "cpu" if INTERPRETED else "cuda"
-_triton = pytest.importorskip("ncg_fast._triton")
+_triton = pytest.importorskip("ncg_fast.backends.triton")
 
 SHAPES = [(1, 1, 1, 1), (7, 5, 3, 3), (67, 61, 5, 66), (31, 33, 0, 0)]
 if not INTERPRETED:

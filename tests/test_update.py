@@ -9,7 +9,7 @@ import torch
 from machines import random_rbm, random_rows
 
 from ncg_fast import ops
-from ncg_fast.numerics import LEVELS
+from ncg_fast.backends.numerics import LEVELS
 
 
 def update_by_the_formulas(before, gradients, lr, lr_strength, momentum, decay, velocities):

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from ncg_fast.rbm import RBM
-from ncg_fast.training import fit
+from ncg_fast.model.rbm import RBM
+from ncg_fast.training.fit import fit
 
 N_VISIBLE, N_HIDDEN, N_ROWS = 7, 5, 13
 ORDER_STREAM = 4

@@ -1,4 +1,4 @@
-// Where things lie in memory; ncg_fast/formats.py states the same.
+// Where things lie in memory; ncg_fast/backends/formats.py states the same.
 //
 // packed states: uint64 [n_units][n_words]; bit c of word w is chain 64 w + c, bits past the last
 // chain are 0.

@@ -19,7 +19,7 @@ from typing import Any
 import ninja
 import pybind11
 
-from ncg_fast.launcher import Launcher
+from ncg_fast.backends.launcher import Launcher
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-MODULES = {"cuda": "ncg_fast.cuda", "triton": "ncg_fast._triton"}
+MODULES = {"cuda": "ncg_fast.backends.cuda", "triton": "ncg_fast.backends.triton"}
 
 
 class OnGpu:

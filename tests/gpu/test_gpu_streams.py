@@ -13,7 +13,8 @@ from test_parity import SEED, Machine, parameters, same_bits
 from torch import Tensor
 
 import ncg_fast
-from ncg_fast import backends, reference
+from ncg_fast import backends
+from ncg_fast.backends import reference
 
 RATES = 0.3, 2.0, 0.9, 0.001
 # n_visible, n_hidden, rows, chains: the last does not fit a cluster of blocks

@@ -1,0 +1,25 @@
+"""How good a machine is: likelihoods, partition function, classification."""
+
+from ncg_fast.evaluation.classification import accuracy, classify, with_labels
+from ncg_fast.evaluation.likelihood import LogLikelihood, log_likelihood, pseudo_log_likelihood
+from ncg_fast.evaluation.partition import (
+    EXACT_UNITS,
+    LogPartition,
+    authors_betas,
+    log_partition,
+    log_partition_ais,
+)
+
+__all__ = [
+    "EXACT_UNITS",
+    "LogLikelihood",
+    "LogPartition",
+    "accuracy",
+    "authors_betas",
+    "classify",
+    "log_likelihood",
+    "log_partition",
+    "log_partition_ais",
+    "pseudo_log_likelihood",
+    "with_labels",
+]

@@ -1,0 +1,1 @@
+"""Runs in folders: what ``ncg-fast train`` writes and the other commands read."""

@@ -1,0 +1,215 @@
+"""The ops of whole training steps; formats as in ``ops.py``."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ncg_fast import checks
+from ncg_fast.ops import arguments as op_checks
+from ncg_fast.ops.update import Parameters
+
+
+def train_step_(
+    parameters: Parameters,
+    visible_data: Tensor,
+    *,
+    n_rows: int,
+    n_steps: int,
+    weight_exponent: int,
+    chains: Tensor | None = None,
+    n_chains: int | None = None,
+    n_labels: int = 0,
+    lr: float,
+    lr_strength: float = 0.0,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    seed: int,
+    step: int,
+) -> Tensor:
+    """One mini-batch of CD-k or PCD-k with the NCG update, in place (arXiv 2209.06932).
+
+    Positive phase with P(h | v), n_steps sweeps from the data or the chains, negative phase with
+    P(h | v_k), ``ncg_update_``. The CD-k gradient is biased for finite n_steps.
+
+    Args:
+        parameters: tensors that are written.
+        visible_data: packed states or levels of n_rows rows.
+        n_rows: in [1, 2**31].
+        n_steps: k, in [1, 2**31).
+        weight_exponent: of the digits.
+        chains: packed states of n_chains persistent chains, written, or None for CD.
+        n_chains: the number of chains; n_rows for CD.
+        n_labels: see ``ncg_update_``, as for the rates.
+        lr: rate of weights and biases, in [0, 3.4e38], as the other rates.
+        lr_strength: rate of the connection strengths.
+        momentum: in [0, 1].
+        weight_decay: at least 0.
+        seed: in [0, 2**63).
+        step: global number of the first sweep.
+
+    Returns:
+        as ``ncg_update_``.
+
+    Raises:
+        ValueError: wrong shape, dtype, device or range.
+        RuntimeError: no back end serves the device.
+
+    Note:
+        Deterministic by seed and step, the same bits everywhere.
+
+    Example:
+        >>> from ncg_fast import ops
+        >>> weight, mask = torch.zeros(2, 3), torch.ones(2, 3, dtype=torch.bool)
+        >>> digits = ops.pack_weights(weight, mask, 2, 1)
+        >>> biases = torch.zeros(3), torch.zeros(2)
+        >>> parameters = ops.Parameters(weight, None, mask, *biases, *digits)
+        >>> rows = ops.pack_states(torch.ones(4, 3, dtype=torch.uint8))
+        >>> options = {"n_rows": 4, "n_steps": 1, "weight_exponent": 1, "lr": 0.1}
+        >>> ops.train_step_(parameters, rows, **options, seed=0, step=0).shape
+        torch.Size([3])
+    """
+    op = "train_step_"
+    n_chains, rates = _step_arguments(
+        op,
+        parameters,
+        visible_data,
+        chains,
+        n_rows,
+        n_chains,
+        n_steps,
+        weight_exponent,
+        n_labels,
+        (lr, lr_strength, momentum, weight_decay),
+        seed,
+        step,
+    )
+    op_checks.own_memory(op, chains, visible_data)
+    batch = visible_data, chains, n_rows, n_chains, n_steps, weight_exponent, n_labels
+    result: Tensor = torch.ops.ncg_fast.train_step_(*parameters, *batch, *rates, seed, step)
+    return result
+
+
+def train_steps_(
+    parameters: Parameters,
+    visible_data: Tensor,
+    *,
+    n_rows: int,
+    n_steps: int,
+    weight_exponent: int,
+    chains: Tensor | None = None,
+    n_chains: int | None = None,
+    n_labels: int = 0,
+    lr: float,
+    lr_strength: float = 0.0,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    seed: int,
+    step: int,
+    least: float = 0.0,
+    most: float = math.inf,
+) -> Tensor:
+    """Mini-batches of n_rows rows, one ``train_step_`` each, in one call.
+
+    It ends early after the batch that brings max |W| out of [least, most], where the digits ask for
+    another exponent (``numerics.exponent_range``) or a parameter is NaN or infinite, and after the
+    batch that switches on more connections than sparse digits have room for (see ``pack_weights``).
+
+    Args:
+        parameters: tensors that are written.
+        visible_data: packed states (n_batches, n_visible, ceil(n_rows / 64)) int64, or levels
+            (n_batches, n_rows, n_visible) int32.
+        n_rows: rows of a batch; see ``train_step_``, as for what follows.
+        n_steps: sweeps of a batch; batch t draws from sweep step + t n_steps on.
+        weight_exponent: of the digits.
+        chains: persistent chains, written, or None.
+        n_chains: their number.
+        n_labels: label units.
+        lr: rate of weights and biases.
+        lr_strength: rate of the connection strengths.
+        momentum: in [0, 1].
+        weight_decay: at least 0.
+        seed: in [0, 2**63).
+        step: global number of the first sweep.
+        least: lower end of the range of max |W|.
+        most: upper end.
+
+    Returns:
+        float64 (4,): max |W| after the last batch done; connections switched on; switched off;
+        batches done, at least 1.
+
+    Raises:
+        ValueError: wrong shape, dtype, device or range; no batches.
+        RuntimeError: no back end serves the device.
+
+    Note:
+        Deterministic: the bits of as many calls of ``train_step_``.
+
+    Example:
+        >>> from ncg_fast import ops
+        >>> weight, mask = torch.zeros(2, 3), torch.ones(2, 3, dtype=torch.bool)
+        >>> digits = ops.pack_weights(weight, mask, 2, 1)
+        >>> parameters = ops.Parameters(weight, None, mask, torch.zeros(3), torch.zeros(2), *digits)
+        >>> batches = ops.pack_states(torch.ones(4, 3, dtype=torch.uint8)).expand(5, 3, 1)
+        >>> options = {"n_rows": 4, "n_steps": 1, "weight_exponent": 1, "lr": 0.1}
+        >>> ops.train_steps_(parameters, batches, **options, seed=0, step=0)[3]
+        tensor(5., dtype=torch.float64)
+    """
+    op = "train_steps_"
+    shape = checks.axes(op, "visible_data", visible_data, ("n_batches", "n_units", "words"))
+    rule, remedy = "visible_data must have at least one batch", "Leave out empty epochs."
+    checks.require(shape[0] > 0, op, rule, shape, remedy)
+    n_chains, rates = _step_arguments(
+        op,
+        parameters,
+        visible_data[0],
+        chains,
+        n_rows,
+        n_chains,
+        n_steps,
+        weight_exponent,
+        n_labels,
+        (lr, lr_strength, momentum, weight_decay),
+        seed,
+        step,
+    )
+    op_checks.own_memory(op, chains, visible_data)
+    limits = checks.number(op, "least", least, 0.0), most
+    rule, remedy = "most must be a number of at least 0, or inf", "Leave it out."
+    sound = isinstance(most, int | float) and not isinstance(most, bool) and most >= 0
+    checks.require(sound, op, rule, most, remedy)
+    batch = visible_data, chains, n_rows, n_chains, n_steps, weight_exponent, n_labels
+    result: Tensor = torch.ops.ncg_fast.train_steps_(
+        *parameters, *batch, *rates, seed, step, *limits
+    )
+    return result
+
+
+def _step_arguments(
+    op: str,
+    parameters: Parameters,
+    visible_data: Tensor,
+    chains: Tensor | None,
+    n_rows: int,
+    n_chains: int | None,
+    n_steps: int,
+    weight_exponent: int,
+    n_labels: int,
+    rates: tuple[float, float, float, float],
+    seed: int,
+    step: int,
+) -> tuple[int, tuple[float, float, float, float]]:
+    """Checks one mini-batch; the number of chains, and the rates."""
+    _, n_visible = op_checks.parameter_arguments(op, parameters, n_labels)
+    checks.integer(op, "n_rows", n_rows, 1, checks.MAX_CHAINS)
+    op_checks.states_argument(op, "visible_data", visible_data, n_visible, n_rows)
+    n_chains = op_checks.chain_arguments(op, chains, n_chains, n_visible, n_rows)
+    checks.same_device(op, weight=parameters.weight, visible_data=visible_data, chains=chains)
+    checks.integer(op, "n_steps", n_steps, 1, checks.MAX_SWEEPS)
+    op_checks.exponent_argument(op, weight_exponent)
+    op_checks.draw_arguments(op, seed, 0, step, None, visible_data, n_chains)
+    checked = op_checks.rate_arguments(op, *rates)
+    op_checks.velocity_argument(op, checked[2], parameters.weight_velocity)
+    return n_chains, checked

@@ -1,0 +1,1 @@
+"""Training in epochs: ``fit``, its records and its checkpoints."""
