@@ -44,9 +44,9 @@ class Draw(NamedTuple):
 
     seed: int
     chain_offset: int = 0  # global index of the first chain
-    unit_offset: int = 0  # of the first hidden unit, where the machine is a share of a larger one
     step: int = 0  # global number of the first sweep
     beta: Tensor | None = None  # (n_chains,) float32 inverse temperatures, or None for 1
+    unit_offset: int = 0  # of the first hidden unit, where the machine is a share of a larger one
 
 
 class Phases(NamedTuple):
