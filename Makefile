@@ -4,7 +4,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints
 CSRC := $(shell find csrc -type f -not -name '*.pyc')
 CXX_SOURCES := $(filter-out %.py,$(CSRC)) $(shell find tests -name '*.h' -o -name '*.cpp') benchmarks/limits.cpp
 
-.PHONY: help setup demo test bench gpu-check sanitize lint format clean
+.PHONY: help setup demo test test-slow bench gpu-check sanitize lint format clean
 .DELETE_ON_ERROR:
 
 help:  ## list the targets
@@ -12,16 +12,19 @@ help:  ## list the targets
 
 setup: .venv/installed  ## create .venv, compile csrc, install the package into it (editable)
 
-demo: setup  ## train the default model on the digits that come with scikit-learn
+demo: setup  ## train the default model on scikit-learn's data set `digits`
 	$(BIN)/ncg-fast train --data digits
 
-test: setup  ## run the tests
-	$(BIN)/python -m pytest
+test: setup  ## run the tests, in four minutes, but for those that take long and rarely fail
+	$(BIN)/python -m pytest -m "not slow"
 
-bench: setup  ## time every job against its baselines, in ten minutes; writes benchmarks/results and README.md
+test-slow: setup  ## run those as well: kernels of other processors, Triton, compilers, long statistics
+	$(BIN)/python -m pytest -m slow
+
+bench: setup  ## time every job against its baselines, in ten minutes; writes benchmarks/results and both READMEs
 	$(BIN)/python benchmarks/speed.py --write
 
-gpu-check:  ## on a machine with a GPU: build for it, test, sanitize, time; nothing is downloaded
+gpu-check:  ## on a computer with a GPU: build for it, test, sanitize, time; nothing is downloaded
 	.ci/gpu-check
 
 sanitize: setup  ## run the tests of the CPU kernels under GCC's sanitizers, an hour: addresses, undefined behaviour, threads

@@ -5,6 +5,7 @@ Short jobs of ours are replayed as CUDA graphs, as ``fit`` runs them; so are tho
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Callable
 from functools import partial
@@ -16,9 +17,12 @@ from jobs import OURS, Job
 from limits import Rates
 
 from ncg_fast import backends
+from ncg_fast.backends import records
+from ncg_fast.backends.launcher import Launcher
 from ncg_fast.benchmark.jobs import Case, Eager, same
 from ncg_fast.benchmark.timing import Clock, Run, cuda_clock
 from ncg_fast.model.digits import TRAINING_DIGITS
+from ncg_fast.ops.registration import registered
 
 PRODUCTS = "int8"  # tensor cores
 _SIDE = 8192  # of the matrices whose product gives the rate
@@ -34,7 +38,7 @@ def machine() -> dict[str, object]:
     """What the figures depend on."""
     return {
         "processor": torch.cuda.get_device_name(),
-        "instruction_set": backends.select("cuda").__name__.rpartition(".")[2],
+        "instruction_set": "cuda" if isinstance(backends.select("cuda"), Launcher) else "triton",
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
@@ -104,14 +108,16 @@ def training_step(case: Case, n_steps: int = 1) -> Job:
     (_, work), *_ = job.own.values()
     to_hidden, to_visible, b, c, exponent = rbm._model(TRAINING_DIGITS)
     written = rbm.weight.detach(), rbm.connection_strength, rbm.mask, b, c, to_hidden, to_visible
-    sizes, rates = (case.n_rows, case.n_rows, n_steps, exponent, 0), (1e-4, 1e-4, 0.0, 0.0)
-    arguments = *written, None, None, None, case.visible, None, *sizes, *rates, 0, 0
-    replay = graphed(partial(torch.ops.ncg_fast.train_step_, *arguments))
+    batch = records.Batch(case.visible.unsqueeze(0), None, case.n_rows, case.n_rows, n_steps)
+    rates, draw = records.Rates(1e-4, 1e-4), records.Draw(0)
+    options = *batch, *rates, *draw, exponent, 0, 0.0, math.inf
+    arguments = *written, None, None, None, *options
+    replay = graphed(partial(registered.train_steps_, *arguments))
 
     def check() -> None:
         job.check()
         twins = [tensor.clone() for tensor in written]
-        torch.ops.ncg_fast.train_step_(*twins, *arguments[len(written) :])
+        registered.train_steps_(*twins, *arguments[len(written) :])
         replay()
         same("train_step_ as a CUDA graph", list(written), twins)
 

@@ -15,6 +15,7 @@ import ncg_fast
 from ncg_fast import data, ops
 from ncg_fast.backends import cpu
 from ncg_fast.backends.numerics import to_levels
+from ncg_fast.backends.records import Draw
 from ncg_fast.benchmark.jobs import Case, Eager, by_reference, same
 from ncg_fast.benchmark.timing import Run
 from ncg_fast.model.digits import EVALUATION_DIGITS, TRAINING_DIGITS, forced_path
@@ -129,8 +130,8 @@ def half_step_back(case: Case) -> Job:
     hidden = case.half_step()
 
     def run() -> Tensor:
-        layer = case.rbm._to_visible(TRAINING_DIGITS)
-        return ops.sample_visible(hidden, *layer, case.n_rows, **case.rbm._draw())
+        layer, draw = case.rbm._model(TRAINING_DIGITS).visible_layer, case.rbm._draw()
+        return ops.sample_visible(hidden, *layer, case.n_rows, seed=draw.seed, step=draw.step)
 
     own = {"2 digits": (run, _half_step_work(case, TRAINING_DIGITS))}
     states = ops.unpack_states(hidden, case.n_rows)
@@ -146,7 +147,8 @@ def half_step_back(case: Case) -> Job:
 def gibbs_steps(case: Case, n_steps: int = 100) -> Job:
     def run(n_steps: int = n_steps) -> tuple[Tensor, Tensor]:
         model, draw = case.rbm._model(TRAINING_DIGITS), case.rbm._draw()
-        return ops.gibbs_steps(case.visible, *model, case.n_rows, n_steps, **draw)
+        chosen = {"seed": draw.seed, "step": draw.step}
+        return ops.gibbs_steps(case.visible, *model, case.n_rows, n_steps, **chosen)
 
     def check() -> None:
         last = case.check_sweep(case.check_sweep(case.visible), t=1)
@@ -165,11 +167,10 @@ def gibbs_steps(case: Case, n_steps: int = 100) -> Job:
 
 
 def _phases(case: Case) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    draw = case.rbm._draw()
-    last, _ = ops.gibbs_steps(
-        case.visible, *case.rbm._model(TRAINING_DIGITS), case.n_rows, 1, **draw
-    )
-    layer = case.rbm._to_hidden(TRAINING_DIGITS)
+    model, draw = case.rbm._model(TRAINING_DIGITS), case.rbm._draw()
+    chosen = {"seed": draw.seed, "step": draw.step}
+    last, _ = ops.gibbs_steps(case.visible, *model, case.n_rows, 1, **chosen)
+    layer = model.hidden_layer
     means = (ops.hidden_mean(v, *layer, case.n_rows) for v in (case.visible, last))
     data_levels, model_levels = map(to_levels, means)
     return data_levels, case.visible, model_levels, last
@@ -217,7 +218,7 @@ def ncg_update(case: Case) -> Job:
 
     def check() -> None:
         expected = [t if t is None else t.to("cpu", copy=True) for t in written]
-        options = exponent, 0, *rates.values(), 0.0, 0.0
+        options = *rates.values(), 0.0, 0.0, exponent, 0
         found = by_reference("ncg_update_", *expected, *phases, *options)
         same("ncg_update_", [run(), *written[:7]], [found, *expected[:7]])
 
@@ -290,13 +291,16 @@ def _close(op: str, found: Tensor, expected: Tensor) -> None:
 
 
 def free_energy(case: Case) -> Job:
-    to_hidden, _, *rest = case.rbm._model(EVALUATION_DIGITS)
-    arguments = case.visible, to_hidden, *rest, case.n_rows
-    run = partial(ops.free_energy, *arguments)
+    model = case.rbm._model(EVALUATION_DIGITS)
+    digits, c, exponent = model.hidden_layer
+    run = partial(
+        ops.free_energy, case.visible, digits, model.visible_bias, c, exponent, case.n_rows
+    )
     own = {"3 digits": (run, _half_step_work(case, EVALUATION_DIGITS))}
 
     def check() -> None:
-        _close("free_energy", run(), by_reference("free_energy", *arguments))
+        flat = case.visible, case.n_rows, *model.hidden_layer, model.visible_bias
+        _close("free_energy", run(), by_reference("free_energy", *flat))
 
     return Job("free energy", own, lambda e: partial(baselines.free_energy, e), check)
 
@@ -311,8 +315,8 @@ def anneal(case: Case, n_betas: int = 101) -> Job:
 
     def check() -> None:
         short = torch.linspace(0, 1, 4, dtype=torch.float64, device=base.device)
-        arguments = case.visible, *model, base, short, exponent, case.n_rows, 1, 0, 0
-        (states, log_weights), expected = run(short), by_reference("anneal", *arguments)
+        flat = case.visible, case.n_rows, *model, exponent, base, short, *Draw(1)
+        (states, log_weights), expected = run(short), by_reference("anneal", *flat)
         same("anneal", [states], [expected[0]])
         _close("anneal", log_weights, expected[1])
 

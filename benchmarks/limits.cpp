@@ -8,7 +8,7 @@
 #include <immintrin.h>
 #endif
 #ifdef __x86_64__
-#include "cpu/tiles.h"
+#include "cpu/isa/tiles.h"
 #endif
 
 namespace {
@@ -26,7 +26,7 @@ extern "C" {
 
 #ifdef NCG_FAST_AMX
 // n times 7 x 4 x 16 x 16 x 64 multiply-adds u8 x s8 -> s32: two by two tiles, each loaded for two
-// products, as in csrc/cpu/product_tiles.h.
+// products, as in csrc/cpu/isa/product_tiles.h.
 void products_amx(int64_t n) {
   alignas(64) int8_t left[kTilePairs][2][kTileBytes], right[kTilePairs][2][kTileBytes];
   memset(left, 1, sizeof left);

@@ -2,7 +2,7 @@
 
 python benchmarks/speed.py                  writes benchmarks/results/MACHINE.json
 python benchmarks/speed.py --device cuda    the same for the GPU
-With --write its tables go into README.md, too.
+With --write its tables go into README.md and benchmarks/README.md, too.
 """
 
 from __future__ import annotations
@@ -287,7 +287,7 @@ def commit() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--write", action="store_true", help="put the tables into README.md")
+    parser.add_argument("--write", action="store_true", help="put the tables into both READMEs")
     args = parser.parse_args()
     shapes = [*(plan() if args.device == "cpu" else gpu_plan())]
     found = run(shapes, target(args.device))
@@ -296,7 +296,7 @@ def main() -> None:
     RESULTS.mkdir(exist_ok=True)
     path.write_text(json.dumps(found, indent=1) + "\n")
     if args.write:
-        tables.write(tables.render(json.loads(path.read_text()), path.name), args.device)
+        tables.write(json.loads(path.read_text()), path.name, args.device)
     print("\n".join([*found["notes"], f"{found['seconds']} s, written to {path}"]))
     sys.exit(found["failed"])
 

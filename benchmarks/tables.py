@@ -1,7 +1,7 @@
-"""The tables of README.md, from one file of results.
+"""The tables of benchmarks/README.md, and the short one of README.md, from one file of results.
 
-python benchmarks/tables.py benchmarks/results/MACHINE.json            prints them
-python benchmarks/tables.py benchmarks/results/MACHINE.json --write    puts them into README.md
+python benchmarks/tables.py benchmarks/results/FILE.json            prints them
+python benchmarks/tables.py benchmarks/results/FILE.json --write    puts them into both
 """
 
 from __future__ import annotations
@@ -23,21 +23,56 @@ MARKS = {
 }
 
 
+SHORT = (  # rows, visible and hidden units, density
+    ("half step v → h", 128, 784, 500, 0.5),
+    ("CD-1 step", 128, 784, 500, 0.5),
+    ("CD-10 step", 128, 784, 500, 0.5),
+    ("CD-1 step", 5, 784, 500, 0.5),
+    ("CD-1 step", 512, 784, 4096, 0.5),
+    ("CD-1 step", 128, 4096, 4096, 0.5),
+    ("CD-1 step", 128, 784, 16384, 0.02),
+    ("MNIST epoch, CD-10", 50, 784, 500, 0.5),
+    ("100 Gibbs steps", 512, 784, 500, 0.5),
+    ("free energy", 512, 784, 500, 0.5),
+    ("AIS, 100 sweeps", 100, 784, 500, 0.5),
+)
+_N_SHORT = 6  # columns
+
+
 def render(found: dict[str, Any], name: str) -> str:
     """Caption, a line for each job of ours, a line for each program, limits and notes."""
-    machine = f"{found['processor']}, {found['instruction_set']}, torch {found['torch']}"
-    caption = f"{machine}, commit {found['commit']}; from `benchmarks/results/{name}`."
+    parts = [_caption(found, name), _table(_JOBS, map(_job_rows, _alone(found)))]
     records = found["records"]
-    names = "job", "n_threads", "n_visible", "n_hidden", "n_rows", "density"
-    keyed = {tuple(record[name] for name in names): record for record in reversed(records)}
-    alone = reversed(keyed.values())  # of a job measured twice the first, beside eager torch alone
-    parts = [caption, _table(_JOBS, map(_job_rows, alone))]
     compared = [record for record in records if len(record["ms"]) > len(record["own"]) + 1]
     if compared:
         parts.append("The same against what else there is:")
         parts.append(_table(_PROGRAMS, map(_program_rows, compared)))
     parts.append("\n".join(f"- {note}" for note in (*_limits(found["limits"]), *_notes(found))))
     return "\n\n".join(parts) + "\n"
+
+
+def render_short(found: dict[str, Any], name: str) -> str:
+    """Caption, and a line for each job of ``SHORT`` with the most threads, and for what loses."""
+    taken = {_job(record): record for record in _alone(found)}  # few threads first
+    rows = (_short_rows(taken[job]) for job in SHORT if job in taken)
+    return f"{_caption(found, name)}\n\n{_table(_JOBS[:_N_SHORT], rows)}\n"
+
+
+def _caption(found: dict[str, Any], name: str) -> str:
+    computer = f"{found['processor']}, {found['instruction_set']}, torch {found['torch']}"
+    return f"{computer}, commit {found['commit']}; from `benchmarks/results/{name}`."
+
+
+def _alone(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of a job measured twice the first, beside eager torch alone."""
+    keyed = {(*_job(each), each["n_threads"]): each for each in reversed(found["records"])}
+    return [*reversed(keyed.values())]
+
+
+def _job(record: dict[str, Any]) -> tuple[str, int, int, int, float]:
+    names = "job", "n_rows", "n_visible", "n_hidden", "density"
+    job, n_rows, n_visible, n_hidden, density = (record[name] for name in names)
+    return job, n_rows, n_visible, n_hidden, density
 
 
 _JOBS = ("job", "rows x visible x hidden", "density", "threads", "ms [quartiles]")
@@ -74,6 +109,14 @@ def _job_rows(record: dict[str, Any]) -> list[tuple[str, ...]]:
             )
         )
     return rows
+
+
+def _short_rows(record: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Our first variant, and each that is slower than eager torch."""
+    ratios = [own["speedup"].get(EAGER) for own in record["own"].values()]
+    rows = zip(_job_rows(record), ratios, strict=True)
+    kept = [row for n, (row, ratio) in enumerate(rows) if n == 0 or (ratio and ratio[1] < 1)]
+    return [row[:_N_SHORT] for row in kept]
 
 
 def _program_rows(record: dict[str, Any]) -> list[tuple[str, ...]]:
@@ -114,24 +157,27 @@ def _notes(found: dict[str, Any]) -> list[str]:
     return [*sorted(jobs), *found["notes"]]
 
 
-def write(text: str, device: str) -> None:
-    """Between the device's marks of README.md."""
-    readme, (begin, end) = ROOT / "README.md", MARKS[device]
-    before, rest = readme.read_text().split(begin)
-    readme.write_text(before + begin + text + end + rest.split(end)[1])
+def write(found: dict[str, Any], name: str, device: str) -> None:
+    """Between the device's marks of both files."""
+    begin, end = MARKS[device]
+    for file, table in WRITTEN.items():
+        before, rest = (ROOT / file).read_text().split(begin)
+        (ROOT / file).write_text(before + begin + table(found, name) + end + rest.split(end)[1])
+
+
+WRITTEN = {"benchmarks/README.md": render, "README.md": render_short}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("results", type=Path, metavar="FILE", help="written by speed.py")
-    parser.add_argument("--write", action="store_true", help="put them into README.md")
+    parser.add_argument("--write", action="store_true", help="put them into both files")
     args = parser.parse_args()
     found = json.loads(args.results.read_text())
-    text = render(found, args.results.name)
     if args.write:
-        write(text, "cuda" if "0" in found["limits"] else "cpu")
+        write(found, args.results.name, "cuda" if "0" in found["limits"] else "cpu")
     else:
-        print(text, end="")
+        print(render(found, args.results.name), end="")
 
 
 if __name__ == "__main__":

@@ -1,43 +1,74 @@
-// The ops: mathematics, shapes, memory and determinism. ncg_fast/backends/reference.py computes the same,
-// slowly.
+// The ops: mathematics, shapes, memory and determinism. ncg_fast/backends/reference.py computes the
+// same, slowly.
 //
 // v visible units, h hidden units, W weights, A mask, S connection strength (all n_hidden x
 // n_visible, row-major), b, c visible and hidden bias. Formats: common/layout.h. Pointers are
 // memory of the device that runs the op, 64-bit sizes, no ownership. Results are the same bits on
 // every instruction set and thread count (free_energy and the log-weights of anneal: float64 sums,
-// 1e-10 relative). Scratch memory is the calling thread's and is kept between calls.
+// 1e-10 relative).
 #pragma once
 #include <cstdint>
 
+#include "common/numerics.h"
+
 namespace ncg {
 
-// States of one layer: packed bits, or levels (16-bit fixed point).
+// How states are held: as packed bits, or as levels (16-bit fixed point).
+enum class StateFormat : uint8_t { kPacked, kLevels };
+
+// States of one layer.
 struct States {
   const void* data;
   int64_t n_units, n_chains;
-  bool levels;
+  StateFormat format;
+
+  constexpr bool are_levels() const { return format == StateFormat::kLevels; }
+  const uint64_t* packed() const { return static_cast<const uint64_t*>(data); }
+  const int32_t* levels() const { return static_cast<const int32_t*>(data); }
 };
 
-// One direction: x = bias + (W∘A) states, from digits with step 2^(exponent + 1 - 8 n_digits).
+inline States packed_states(const uint64_t* data, int64_t n_units, int64_t n_chains) {
+  return {data, n_units, n_chains, StateFormat::kPacked};
+}
+
+// The integers round(W∘A / step) of one direction, half to even, saturated; read, or written where
+// an op says so.
+struct Digits {
+  int8_t* dense;
+  int32_t* sparse;   // in place of dense, which is then null
+  int64_t capacity;  // of sparse
+  int n_digits, exponent;
+
+  float step() const { return power_of_two(exponent + 1 - 8 * n_digits); }
+  float inverse_step() const { return power_of_two(8 * n_digits - 1 - exponent); }
+};
+
+// One direction: x = bias + (W∘A) states.
 struct Layer {
-  const int8_t* digits;  // null where they are sparse
+  Digits digits;
   const float* bias;
   int64_t n_out, n_in;
-  int n_digits, exponent;
-  const int32_t* sparse;
-  int64_t capacity;  // of sparse
 };
 
-// Which uniforms: a pure function of (seed, chain_offset + chain, unit, step, stream).
+// Which uniforms: a pure function of (seed, chain_offset + chain, unit_offset + unit, step,
+// stream).
 struct Draw {
   uint64_t seed;
-  int64_t chain_offset, step;
+  int64_t chain_offset, unit_offset, step;  // unit_offset: a multiple of 32
   uint32_t stream;
   const float* beta;  // (n_chains,) inverse temperatures, or null for 1
+
+  // Of sweep t: the hidden units may be a share of a larger machine's, the visible ones are all.
+  constexpr Draw of_hidden(int64_t t) const {
+    return {seed, chain_offset, unit_offset, step + t, kHiddenStream, beta};
+  }
+  constexpr Draw of_visible(int64_t t) const {
+    return {seed, chain_offset, 0, step + t, kVisibleStream, beta};
+  }
 };
 
-// In what form packed states are multiplied: bytes, for products of bytes; lists of the inputs that
-// are on, whose weights are added up; or an index into tables of sums.
+// In what form the CPU multiplies packed states by dense digits: bytes, for products of bytes;
+// lists of the inputs that are on, whose weights are added up; or an index into tables of sums.
 enum class Form : uint8_t { kBytes, kLists, kIndex };
 
 // What the form depends on, beside the instruction set: n_on of the n_in x n_chains inputs are on.
@@ -50,27 +81,39 @@ struct PackWeights {
   const float* weight;
   const uint8_t* mask;  // or null: all connections
   int64_t n_hidden, n_visible;
-  int n_digits, exponent;
-  // Written: round(W∘A / step), half to even, saturated, as digits, or as sparse digits.
-  int8_t *to_hidden, *to_visible;
-  int32_t *sparse_to_hidden, *sparse_to_visible;
-  int64_t capacity;  // of each sparse one
+  Digits to_hidden, to_visible;  // written
 };
 
 struct Gibbs {
   Layer to_hidden, to_visible;
   States visible;  // the start
-  Draw draw;       // stream unused; sweep t draws at step + t
+  Draw draw;       // of sweep 0
   int64_t n_steps;
   const uint64_t* clamped;             // packed, or null; units whose bit is set keep their start
   uint64_t *visible_out, *hidden_out;  // packed, written
 };
 
+// What one phase is summed from.
+struct Phase {
+  const int32_t* hidden;  // levels (n_chains, n_hidden)
+  States visible;
+};
+
 struct Phases {
-  const int32_t* hidden_data;   // levels (n_rows, n_hidden)
-  States visible_data;          // n_rows
-  const int32_t* hidden_model;  // levels (n_chains, n_hidden)
-  States visible_model;         // n_chains, packed
+  Phase data, model;  // the model's visible states are packed
+};
+
+// Exact sums of one phase over its rows or chains: of h_i v_j, v_j and h_i, hidden units in levels,
+// visible ones in bits or in levels.
+struct PhaseSums {
+  int64_t *products, *visible, *hidden;
+};
+
+// The sums of a phase are added to those given.
+struct AddPhase {
+  Phase phase;
+  int64_t n_hidden;
+  PhaseSums sums;
 };
 
 // G_ij = <h_i v_j>_data - <h_i v_j>_model for all pairs. Exact sums; where rows and chains are
@@ -94,46 +137,59 @@ struct Parameters {
   float *weight, *strength;  // strength null: the mask is fixed
   uint8_t* mask;
   float *visible_bias, *hidden_bias;
-  int8_t *to_hidden, *to_visible;
+  Digits to_hidden, to_visible;
   float *weight_velocity, *visible_velocity, *hidden_velocity;  // all null: no momentum
   int64_t n_hidden, n_visible, n_labels;
-  int n_digits, exponent;
-  int32_t *sparse_to_hidden, *sparse_to_visible;  // in place of to_hidden and to_visible
-  int64_t capacity;
-};
 
-struct UpdateResult {
-  float max_abs;  // of W; NaN or infinite where a weight or bias is, NaN where a strength is
-  int64_t switched_on, switched_off;
+  Layer hidden_layer() const { return {to_hidden, hidden_bias, n_hidden, n_visible}; }
+  Layer visible_layer() const { return {to_visible, visible_bias, n_visible, n_hidden}; }
 };
 
 // With d = G - weight_decay W (fma): velocity = A ? fma(momentum, velocity, d) : 0; W = A ? fma(lr,
 // d or velocity, W) : W; S = fma(lr_strength, W_old G, S); A off where S < 1/2, on where S > 1/2; S
 // clipped to [0, 1]; biases fma(lr, g, .). The last n_labels columns have no strength. Then digits
 // of the new W∘A at the old exponent; without meaning where W is NaN.
+//
+// found, float64 (3,): max |W|, NaN or infinite where a weight or bias is, NaN where a strength is;
+// connections switched on; and off.
 struct Update {
   Parameters parameters;
   Phases phases;
   Rates rates;
 };
 
-// P(h|v) of the data, n_steps sweeps from data or chains, P(h|v) of the model, the update.
-struct TrainStep {
+// The same from the sums of both phases over n_rows and n_chains. Where the data were levels the
+// model's visible bits count kLevels each.
+struct UpdateFromSums {
   Parameters parameters;
-  States visible_data;
+  PhaseSums data, model;
+  int64_t n_rows, n_chains;
+  StateFormat data_format;
+  Rates rates;
+};
+
+// n_batches mini-batches one after the other, their data batch_stride bytes apart, each n_steps
+// sweeps further: P(h|v) of the data, sweeps from data or chains, P(h|v) of the model, the update.
+// They end early where max |W| leaves [least, most] or sparse digits lack the room.
+//
+// found, float64 (4,): the last max |W|, the sums of both counts, the number of batches done.
+struct TrainSteps {
+  Parameters parameters;
+  States visible_data;  // of the first batch
+  int64_t n_batches, batch_stride;
   uint64_t* chains;  // packed, written; null: CD
   int64_t n_chains, n_steps;
   Rates rates;
-  uint64_t seed;
-  int64_t step;
+  Draw draw;  // of the first sweep
+  double least, most;
 };
 
-// n_batches steps one after the other, their data batch_stride bytes apart, until max |W| leaves
-// [least, most] or sparse digits lack the room.
-struct TrainSteps {
-  TrainStep first;
-  int64_t n_batches, batch_stride;
-  double least, most;
+// F(v) = -b.v - sum_i softplus(x_i)
+struct FreeEnergy {
+  Layer to_hidden;
+  States visible;
+  const float* visible_bias;
+  double* energy;  // (n_chains,), written
 };
 
 // log p_beta(v) = (1-beta) a.v + beta b.v + sum_i softplus(beta x_i); for t = 1..n_betas-1:
@@ -143,28 +199,45 @@ struct Anneal {
   const float* base_bias;  // a
   const double* betas;
   int64_t n_betas, n_chains;
-  Draw draw;
+  Draw draw;            // of sweep 0, without beta
   uint64_t* visible;    // packed, in and out
   double* log_weights;  // (n_chains,), written
 };
 
+// What the scratch memory of an op on a GPU depends on.
+struct ScratchSizes {
+  int64_t n_hidden, n_visible, n_rows, n_chains;
+  StateFormat data_format;
+};
+
+// Where an op runs: on so many threads of the CPU, whose scratch memory is the calling thread's and
+// kept between calls; or on a stream of a GPU, after which alone results are there.
+struct Run {
+  int n_threads;
+  void* stream;  // a cudaStream_t
+  uint8_t* scratch;
+};
+
+// One function for each registered op.
 struct OpTable {
-  void (*pack_states)(const uint8_t* states, int64_t n_chains, int64_t n_units, uint64_t* packed);
-  void (*unpack_states)(const uint64_t* packed, int64_t n_chains, int64_t n_units, uint8_t* states);
-  void (*pack_weights)(const PackWeights&, int n_threads);
+  void (*pack_states)(const uint8_t* states, int64_t n_chains, int64_t n_units, uint64_t* packed,
+                      const Run&);
+  void (*unpack_states)(const uint64_t* packed, int64_t n_chains, int64_t n_units, uint8_t* states,
+                        const Run&);
+  void (*pack_weights)(const PackWeights&, const Run&);
   // P(unit = 1 | states), float32 (n_chains, n_out)
-  void (*mean)(const Layer&, const States&, float* mean, int n_threads);
+  void (*mean)(const Layer&, const States&, float* mean, const Run&);
   // one half step: unit = [u (1 + exp(-beta x)) < 1], packed
-  void (*sample)(const Layer&, const States&, const Draw&, uint64_t* packed, int n_threads);
-  void (*gibbs_steps)(const Gibbs&, int n_threads);
-  void (*connection_gradient)(const Gradient&, int n_threads);
-  UpdateResult (*ncg_update)(const Update&, int n_threads);
-  UpdateResult (*train_step)(const TrainStep&, int n_threads);
-  // F(v) = -b.v - sum_i softplus(x_i), float64 (n_chains,)
-  void (*free_energy)(const Layer&, const States&, const float* visible_bias, double* energy,
-                      int n_threads);
-  void (*anneal)(const Anneal&, int n_threads);
-  // the form that every half step with dense digits takes: the fastest
+  void (*sample)(const Layer&, const States&, const Draw&, uint64_t* packed, const Run&);
+  void (*gibbs_steps)(const Gibbs&, const Run&);
+  void (*connection_gradient)(const Gradient&, const Run&);
+  void (*phase_sums)(const AddPhase&, const Run&);
+  void (*ncg_update)(const Update&, double* found, const Run&);
+  void (*update_from_sums)(const UpdateFromSums&, double* found, const Run&);
+  void (*train_steps)(const TrainSteps&, double* found, const Run&);
+  void (*free_energy)(const FreeEnergy&, const Run&);
+  void (*anneal)(const Anneal&, const Run&);
+  // Of the CPU alone: the form that half steps with dense digits take, the fastest.
   Form (*best_form)(const HalfStepSizes&);
 };
 

@@ -41,17 +41,17 @@ def cpu() -> Module:
     # Lowest instruction set first: of an inline function compiled in several objects the linker
     # keeps the first copy, and that one must run on every processor.
     sources = {
-        "csrc/bindings_cpu.cpp": PYBIND,
+        "csrc/bindings/module.cpp": PYBIND,
         "csrc/cpu/dispatch.cpp": "-DNCG_FAST_X86=1" if IS_X86 else "",
-        "csrc/cpu/barrier.cpp": "",
+        "csrc/cpu/team/barrier.cpp": "",
         "csrc/cpu/scratch.cpp": "",
-        "csrc/cpu/base.cpp": "",
+        "csrc/cpu/isa/base.cpp": "",
     }
     if IS_X86:
         sources |= {
-            "csrc/cpu/avx2.cpp": "-mavx2 -mfma -mbmi2",
-            "csrc/cpu/avx512.cpp": AVX512,
-            "csrc/cpu/amx.cpp": AVX512,  # and tiles, in assembly
+            "csrc/cpu/isa/avx2.cpp": "-mavx2 -mfma -mbmi2",
+            "csrc/cpu/isa/avx512.cpp": AVX512,
+            "csrc/cpu/isa/amx.cpp": AVX512,  # and tiles, in assembly
         }
     return Module("ncg_fast._cpu", sources, FLAGS.split(), [])
 
@@ -73,15 +73,17 @@ def cuda() -> Module | None:
     if nvcc is None or wanted == "0" or CHECK:
         return None
     host, kernels = (
-        [str(path) for pattern in patterns for path in sorted(Path("csrc").glob(pattern))]
-        for patterns in (("bindings_cuda*.cpp", "cuda/*.cpp"), ("cuda/*.cu",))
+        [str(path) for path in sorted(Path("csrc").glob(f"cuda/**/*.{ending}"))]
+        for ending in ("cpp", "cu")
     )
     home = cuda_home(nvcc)
     flags = f"{PYBIND} -I{shlex.quote(str(home / 'include'))}"
     libraries = [f"-L{home / folder}" for folder in ("lib64", "lib") if (home / folder).is_dir()]
     return Module(
         "ncg_fast._cuda",
-        dict.fromkeys(host, flags) | dict.fromkeys(kernels, ""),
+        {"csrc/bindings/module.cpp": f"{flags} -DNCG_FAST_CUDA"}
+        | dict.fromkeys(host, flags)
+        | dict.fromkeys(kernels, ""),
         [*FLAGS.split(), *libraries, "-lcudart_static", "-lpthread", "-ldl", "-lrt"],
         [nvcc, *nvcc_flags()],
     )

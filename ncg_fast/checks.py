@@ -14,8 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ncg_fast import backends
-
+DEVICES = "cpu", "cuda"
 MAX_SEED = 2**63 - 1
 MAX_CHAINS = 2**31
 MAX_OFFSET = 2**32 - 1  # a chain is 32 bits of a counter
@@ -27,11 +26,16 @@ _HUGE = 10**6  # limits from here on are named only to who passes them
 _LONGEST = 200  # characters of a value in a message
 
 
+def error(op: str, rule: str, actual: Any, remedy: str) -> ValueError:
+    """ValueError ``op: rule, got actual. remedy``."""
+    text = actual if isinstance(actual, str) else shown(actual)
+    return ValueError(f"{op}: {rule}, got {text}. {remedy}")
+
+
 def require(condition: bool, op: str, rule: str, actual: Any, remedy: str) -> None:
-    """Raises ValueError ``op: rule, got actual. remedy`` unless the condition holds."""
+    """Raises ``error`` unless the condition holds."""
     if not condition:
-        text = actual if isinstance(actual, str) else shown(actual)
-        raise ValueError(f"{op}: {rule}, got {text}. {remedy}")
+        raise error(op, rule, actual, remedy)
 
 
 def shown(value: Any) -> str:
@@ -49,26 +53,33 @@ def typed(value: Any) -> str:
     return text if text.startswith(kind) else f"{kind} {text}"
 
 
-def dense(op: str, name: str, value: Any) -> None:
-    """A tensor with strides, on a device that has a back end."""
+def dense(op: str, name: str, value: Any) -> Tensor:
+    """A tensor with strides, on the CPU or a GPU.
+
+    Raises:
+        RuntimeError: no back end can serve its device.
+    """
     if not isinstance(value, Tensor):
         remedy = f"Use torch.as_tensor({name})." if isinstance(value, np.ndarray | list) else ""
         rule, remedy = f"{name} must be a torch.Tensor", remedy or "Pass a torch.Tensor."
-        require(False, op, rule, type(value).__name__, remedy)
-    remedy = f"Use {name}.to_dense()."
-    strided = value.layout == torch.strided
-    require(strided, op, f"{name} must be a dense tensor", f"layout {value.layout}", remedy)
-    backends.require(value.device.type)
+        raise error(op, rule, type(value).__name__, remedy)
+    if value.layout != torch.strided:
+        rule, remedy = f"{name} must be a dense tensor", f"Use {name}.to_dense()."
+        raise error(op, rule, f"layout {value.layout}", remedy)
+    kind = value.device.type
+    if kind not in DEVICES:
+        raise RuntimeError(f'backend "{kind}" does not exist. Use tensors on "cpu" or "cuda".')
+    return value
 
 
 def axes(op: str, name: str, value: Any, names: tuple[str, ...]) -> tuple[int, ...]:
     """A tensor with as many axes as there are names; its shape."""
-    dense(op, name, value)
-    words = f"({', '.join(names)}{',' if len(names) == 1 else ''})"
-    count = ("one axis", "two axes", "three axes")[len(names) - 1]
-    rule = f"{name} must have {count} {words}"
-    require(value.dim() == len(names), op, rule, tuple(value.shape), "Reshape it.")
-    return tuple(value.shape)
+    shape = tuple(dense(op, name, value).shape)
+    if len(shape) != len(names):
+        words = f"({', '.join(names)}{',' if len(names) == 1 else ''})"
+        count = ("one axis", "two axes", "three axes")[len(names) - 1]
+        raise error(op, f"{name} must have {count} {words}", shape, "Reshape it.")
+    return shape
 
 
 def tensor(
@@ -79,36 +90,42 @@ def tensor(
     shape: tuple[int, ...],
     axes: str,
     remedy: str = "",
-) -> None:
+) -> Tensor:
     """A dense tensor of this dtype and shape; axes names the shape."""
-    dense(op, name, value)
-    given = tuple(value.shape)
-    if not remedy:
-        turned = len(shape) == 2 and given == (shape[1], shape[0])
-        remedy = f"Did you pass {name}.T?" if turned else "Pass a tensor of that shape."
-    require(given == shape, op, f"{name} must have shape {axes} = {shape}", given, remedy)
-    kind = str(dtype).removeprefix("torch.")
-    remedy = f"Use {name}.to({dtype})."
-    require(value.dtype == dtype, op, f"{name} must be {kind}", str(value.dtype), remedy)
+    given = tuple(dense(op, name, value).shape)
+    if given != shape:
+        if not remedy:
+            turned = len(shape) == 2 and given == (shape[1], shape[0])
+            remedy = f"Did you pass {name}.T?" if turned else "Pass a tensor of that shape."
+        raise error(op, f"{name} must have shape {axes} = {shape}", given, remedy)
+    if value.dtype != dtype:
+        kind = str(dtype).removeprefix("torch.")
+        raise error(op, f"{name} must be {kind}", str(value.dtype), f"Use {name}.to({dtype}).")
+    checked: Tensor = value
+    return checked
 
 
 def same_device(op: str, **tensors: Tensor | None) -> None:
     """All tensors on the device of the first."""
-    given = {name: value for name, value in tensors.items() if value is not None}
-    first, device = next((name, value.device) for name, value in given.items())
-    for name, value in given.items():
-        rule = f"{name} must be on the device of {first} ({device})"
-        require(value.device == device, op, rule, value.device, f"Use {name}.to({str(device)!r}).")
+    first = device = None
+    for name, value in tensors.items():
+        if value is None:
+            continue
+        if device is None:
+            first, device = name, value.device
+        elif value.device != device:
+            rule = f"{name} must be on the device of {first} ({device})"
+            raise error(op, rule, str(value.device), f"Use {name}.to({str(device)!r}).")
 
 
 def integer(op: str, name: str, value: Any, low: int, high: int | None = None) -> int:
     """An int, of Python or NumPy, in [low, high]; bool and float are refused."""
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole:
+    if not isinstance(value, int | np.integer) or isinstance(value, bool):
         real = isinstance(value, float) and value.is_integer()
         remedy = f"Use int({name})." if real else "Pass a whole number."
-        require(False, op, f"{name} must be an int", typed(value), remedy)
-    _within(op, name, value, low, high)
+        raise error(op, f"{name} must be an int", typed(value), remedy)
+    if value < low or (high is not None and value > high):
+        raise _outside(op, name, value, low, high)
     return int(value)
 
 
@@ -116,14 +133,15 @@ def number(op: str, name: str, value: Any, low: float = -math.inf, high: float =
     """A finite real number, of Python or NumPy, in [low, high]; bool is refused."""
     real = isinstance(value, int | float | np.integer | np.floating)
     if not real or isinstance(value, bool):
-        remedy = "Pass an int or a float."
-        require(False, op, f"{name} must be a number", typed(value), remedy)
+        raise error(op, f"{name} must be a number", typed(value), "Pass an int or a float.")
     try:
         number = float(value)
     except OverflowError:  # an int beyond float64
         number = math.inf
-    require(math.isfinite(number), op, f"{name} must be finite", value, "Pass a finite number.")
-    _within(op, name, value, low, high)
+    if not math.isfinite(number):
+        raise error(op, f"{name} must be finite", value, "Pass a finite number.")
+    if value < low or value > high:
+        raise _outside(op, name, value, low, high)
     return number
 
 
@@ -137,10 +155,9 @@ def limits(value: Any, low: float, high: float | None) -> tuple[str, str]:
     return f"at most {limit}", f"{limit} or less"
 
 
-def _within(op: str, name: str, value: Any, low: float, high: float | None) -> None:
-    if value < low or (high is not None and value > high):
-        rule, remedy = limits(value, low, high)
-        require(False, op, f"{name} must be {rule}", value, f"Pass {remedy}.")
+def _outside(op: str, name: str, value: Any, low: float, high: float | None) -> ValueError:
+    rule, remedy = limits(value, low, high)
+    return error(op, f"{name} must be {rule}", value, f"Pass {remedy}.")
 
 
 def choice(op: str, name: str, value: Any, allowed: tuple[str, ...]) -> str:
@@ -149,7 +166,7 @@ def choice(op: str, name: str, value: Any, allowed: tuple[str, ...]) -> str:
         words = ", ".join(repr(word) for word in allowed)
         near = difflib.get_close_matches(str(value), allowed, 1)
         remedy = f"Did you mean {near[0]!r}?" if near else "Choose one of these."
-        require(False, op, f"{name} must be one of {words}", shown(value), remedy)
+        raise error(op, f"{name} must be one of {words}", shown(value), remedy)
     return str(value)
 
 
@@ -157,11 +174,17 @@ def choice(op: str, name: str, value: Any, allowed: tuple[str, ...]) -> str:
 def finite(op: str, remedy: str = "", /, **tensors: Tensor | None) -> None:
     """No NaN and no infinity."""
     for name, value in tensors.items():
-        if value is not None and not bool(torch.isfinite(value).all()):
-            bad = int((~torch.isfinite(value)).sum())
-            rule = f"{name} must hold finite numbers"
+        if value is not None and value.numel() and not is_finite(value):
+            n_bad = int((~torch.isfinite(value)).sum())
             usual = "A rate that is too high is the usual cause; reload the last good checkpoint."
-            require(False, op, rule, f"{bad} that are NaN or infinite", remedy or usual)
+            rule, actual = f"{name} must hold finite numbers", f"{n_bad} that are NaN or infinite"
+            raise error(op, rule, actual, remedy or usual)
+
+
+def is_finite(values: Tensor) -> bool:
+    """Whether there is neither NaN, which propagates through both ends, nor an infinity."""
+    low, high = torch.aminmax(values)
+    return math.isfinite(low) and math.isfinite(high)
 
 
 def shows_values(tensor: Tensor) -> bool:

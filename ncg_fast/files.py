@@ -28,11 +28,12 @@ def checked_path(op: str, name: str, path: Any, remedy: str = "Pass the name of 
         ValueError: neither text nor os.PathLike, empty, or with a null character.
     """
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
-    rule = f"{name} must be a str or os.PathLike"
-    checks.require(isinstance(text, str), op, rule, type(path).__name__, remedy)
-    sound = bool(text) and "\0" not in str(text)
-    checks.require(sound, op, f"{name} must name a file", repr(text), remedy)
-    return Path(str(text))
+    if not isinstance(text, str):
+        rule = f"{name} must be a str or os.PathLike"
+        raise checks.error(op, rule, type(path).__name__, remedy)
+    if not text or "\0" in text:
+        raise checks.error(op, f"{name} must name a file", repr(text), remedy)
+    return Path(text)
 
 
 def write(op: str, path: StrPath, contents: bytes) -> None:
@@ -107,9 +108,9 @@ def sweep(folder: Path, names: Iterable[str]) -> None:
                 path.unlink(missing_ok=True)
 
 
-def reason(error: OSError) -> str:
-    """What the system says, without its number and the file's name."""
-    return error.strerror or str(error)
+def reason(error: Exception) -> str:
+    """What the system says, without its number and the file's name; or what the error says."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def same_kind(error: OSError, message: str) -> OSError:

@@ -1,5 +1,5 @@
-// The arithmetic of the contract, one element at a time: what ncg_fast/backends/numerics.py states, as host
-// and device code. Every float32 operation is one IEEE operation; compile hosts with
+// The arithmetic of the contract, one element at a time: what ncg_fast/backends/numerics.py states,
+// as host and device code. Every float32 operation is one IEEE operation; compile hosts with
 // -ffp-contract=off.
 #pragma once
 #include <cstdint>

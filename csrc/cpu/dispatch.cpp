@@ -4,7 +4,7 @@
 #include <cstring>
 
 #ifdef NCG_FAST_X86
-#include "cpu/tiles.h"
+#include "cpu/isa/tiles.h"
 #endif
 
 namespace ncg {

@@ -1,4 +1,4 @@
-// The one way kernels are launched. The host twin is tests/cuda_on_host/cuda/launch.h.
+// The one way kernels are launched. The host twin is tests/support/cuda_on_host/cuda/launch.h.
 #pragma once
 #include <cuda_runtime.h>
 

@@ -1,5 +1,5 @@
 // Instructions that CUDA C++ has no name for, each behind a small function. The host twin is
-// tests/cuda_on_host/cuda/ptx.h, which include paths put first there.
+// tests/support/cuda_on_host/cuda/ptx.h, which include paths put first there.
 #pragma once
 #include <cuda_runtime.h>
 

@@ -1,9 +1,9 @@
 """The one place that chooses a back end, and says why one is missing.
 
-A back end is a module with the functions of ``reference.py``. On the CPU: ``cpu`` (compiled
-kernels), or ``reference`` itself, slowly, where the kernels were not built. On GPUs: ``cuda``
-(compiled kernels), or ``_triton`` where those were not built. ``NCG_FAST_GPU`` (cuda, triton)
-forces one of the two.
+A back end has the functions of ``reference.py``, which take the records of ``records.py``. On the
+CPU: the launcher of ``cpu`` (compiled kernels), or ``reference`` itself, slowly, where the kernels
+were not built. On GPUs: the launcher of ``cuda`` (compiled kernels), or ``triton`` where those were
+not built. ``NCG_FAST_GPU`` (cuda, triton) forces one of the two.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ import functools
 import importlib
 import os
 import warnings
-from types import ModuleType
+from typing import Any
 
 import torch
 
-_GPU_MODULES = {"cuda": "ncg_fast.backends.cuda", "triton": "ncg_fast.backends.triton"}
+DEVICE_TYPES = "cpu", "cuda"
+_GPU = "cuda", "triton"
 
 
 @functools.cache
-def _cpu() -> ModuleType:
+def _cpu() -> Any:
     try:
         from ncg_fast.backends import cpu
     except ImportError as error:
@@ -33,40 +34,42 @@ def _cpu() -> ModuleType:
             stacklevel=2,
         )
         return reference
-    return cpu
+    return cpu.launcher
 
 
-def _wanted() -> list[str]:
+def _wanted() -> tuple[str, ...]:
     """The GPU back ends that may serve, the best first."""
     wanted = os.environ.get("NCG_FAST_GPU")
-    if wanted not in (None, *_GPU_MODULES):
+    if wanted not in (None, *_GPU):
         rule, remedy = "NCG_FAST_GPU must be cuda or triton", "Choose one, or unset it."
         raise ValueError(f"backends: {rule}, got {wanted!r}. {remedy}")
-    return [wanted] if wanted else [*_GPU_MODULES]
+    return (wanted,) if wanted else _GPU
 
 
 @functools.cache
-def _gpu() -> ModuleType:
+def _gpu() -> Any:
     missing = []
     for name in _wanted():
         try:
-            return _gpu_module(name)
+            return _gpu_backend(name)
         except ImportError as error:
             missing.append(f'backend "{name}" is missing: {error}')
     remedy = 'Reinstall ncg_fast where nvcc is, run pip install "ncg_fast[gpu]" for Triton, or use'
     raise RuntimeError(f'{"; ".join(missing)}. {remedy} rbm.to("cpu").')
 
 
-def _gpu_module(name: str) -> ModuleType:
+def _gpu_backend(name: str) -> Any:
     """The back end of that name; ImportError, with the reason, where it is missing."""
-    module = importlib.import_module(_GPU_MODULES[name])
-    if name == "cuda" and (reason := module.missing()):  # no driver, or one that is too old
+    module = importlib.import_module(f"ncg_fast.backends.{name}")
+    if name == "triton":
+        return module
+    if reason := module.missing():  # no driver, or one that is too old
         raise ImportError(reason)
-    return module
+    return module.launcher
 
 
-def select(device_type: str) -> ModuleType:
-    """The module whose functions serve tensors on this device type.
+def select(device_type: str) -> Any:
+    """The object whose functions serve tensors on this device type.
 
     Raises:
         RuntimeError: no back end serves the device type.
@@ -79,10 +82,13 @@ def select(device_type: str) -> ModuleType:
     raise RuntimeError(f'backend "{device_type}" does not exist. Use tensors on "cpu" or "cuda".')
 
 
-def require(device_type: str) -> None:
-    """Raises RuntimeError where no back end serves the device type; torch.compile traces it."""
-    if device_type != "cpu" and not (device_type == "cuda" and torch.compiler.is_compiling()):
-        select(device_type)
+def instruction_set() -> str | None:
+    """Of the CPU kernels; None where the slow reference serves."""
+    try:
+        from ncg_fast.backends import cpu
+    except ImportError:
+        return None
+    return cpu.instruction_set()
 
 
 def missing_gpu() -> str | None:
@@ -108,9 +114,9 @@ def report() -> dict[str, str]:
     else:
         cpu_line = f"{cpu.instruction_set()} (of {', '.join(cpu.instruction_sets())} that run here)"
     lines, no_gpu = {"cpu": cpu_line}, missing_gpu()
-    for name in _GPU_MODULES:
+    for name in _GPU:
         try:
-            _gpu_module(name)
+            _gpu_backend(name)
         except ImportError as error:
             lines[name] = f"missing: {error}"
         else:

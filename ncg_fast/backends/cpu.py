@@ -1,13 +1,14 @@
 """CPU back end: the ops of ``reference.py`` by the kernels of ``_cpu``.
 
 ``NCG_FAST_ISA`` (base, avx2, avx512, amx) forces an instruction set; without it the best is used.
-Threads are torch's; on a busy machine, where a team would be slower than one thread, one works.
+Threads are torch's; on a busy computer, where a team would be slower than one thread, one works.
 ``NCG_FAST_TEAMS=always`` forms teams there, too.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -32,28 +33,20 @@ if _teams := os.environ.get("NCG_FAST_TEAMS"):
 if _wanted := os.environ.get("NCG_FAST_ISA"):
     use_instruction_set(_wanted)
 
-
-_PROCESS = os.getpid()
-
-
-def _run(op: str, *arguments: Any) -> None:
-    """With torch's threads; one in a forked child, where the threads of OpenMP are missing."""
-    n_threads = torch.get_num_threads() if os.getpid() == _PROCESS else 1
-    getattr(_cpu, op)(*arguments, n_threads)
+_forked = False  # a child process, where the threads of OpenMP are missing
 
 
-_launcher = Launcher(_run)
-pack_states = _launcher.pack_states
-unpack_states = _launcher.unpack_states
-pack_weights = _launcher.pack_weights
-hidden_mean = _launcher.hidden_mean
-visible_mean = _launcher.visible_mean
-sample_hidden = _launcher.sample_hidden
-sample_visible = _launcher.sample_visible
-gibbs_steps = _launcher.gibbs_steps
-connection_gradient = _launcher.connection_gradient
-ncg_update_ = _launcher.ncg_update_
-train_step_ = _launcher.train_step_
-train_steps_ = _launcher.train_steps_
-free_energy = _launcher.free_energy
-anneal = _launcher.anneal
+def _mark_forked() -> None:
+    global _forked
+    _forked = True
+
+
+os.register_at_fork(after_in_child=_mark_forked)
+
+
+def _call(op: Callable[..., None], like: torch.Tensor, *arguments: Any) -> None:
+    """With torch's threads; one in a forked child."""
+    op(*arguments, 1 if _forked else torch.get_num_threads())
+
+
+launcher = Launcher(_cpu, _call)

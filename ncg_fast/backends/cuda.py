@@ -6,6 +6,7 @@ Importing this module raises ImportError, with the reason, where ``_cuda`` was n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -25,26 +26,11 @@ def missing() -> str:
     return _cuda.missing()
 
 
-def _run(op: str, first: torch.Tensor, *others: Any) -> None:
-    if first.is_cuda:
-        with torch.cuda.device(first.device):
-            getattr(_cuda, op)(first, *others, torch.cuda.current_stream().cuda_stream)
-    else:
-        getattr(_cuda, op)(first, *others, 0)  # says what is wrong
+def _call(op: Callable[..., None], like: torch.Tensor, *arguments: Any) -> None:
+    if not like.is_cuda:
+        return op(*arguments, 0)  # says what is wrong
+    with torch.cuda.device(like.device):
+        op(*arguments, torch.cuda.current_stream().cuda_stream)
 
 
-_launcher = Launcher(_run, _cuda.scratch_bytes)
-pack_states = _launcher.pack_states
-unpack_states = _launcher.unpack_states
-pack_weights = _launcher.pack_weights
-hidden_mean = _launcher.hidden_mean
-visible_mean = _launcher.visible_mean
-sample_hidden = _launcher.sample_hidden
-sample_visible = _launcher.sample_visible
-gibbs_steps = _launcher.gibbs_steps
-connection_gradient = _launcher.connection_gradient
-ncg_update_ = _launcher.ncg_update_
-train_step_ = _launcher.train_step_
-train_steps_ = _launcher.train_steps_
-free_energy = _launcher.free_energy
-anneal = _launcher.anneal
+launcher = Launcher(_cuda, _call)

@@ -4,31 +4,51 @@ Both formats of digits hold the same integers q = round(W∘A / step). Dense dig
 axes, sparse digits int32 with one: n_digits, n_out, n_in, n_connections; offsets (n_out + 1);
 connections (capacity, 2), each an input and its q, those of output i from offsets[i] to before
 offsets[i + 1], inputs ascending; what is not used is 0. Of more connections than the capacity
-nothing is held: n_connections is -1 and all behind it 0.
+nothing is held: n_connections is -1 and all after it 0.
 """
 
 from __future__ import annotations
+
+import enum
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ncg_fast.backends.numerics import BLOCK, PANEL, WORD, pack_digits, quantise
 
-# --- states ---
+
+class StateFormat(enum.Enum):
+    """How the states of one layer are held; the value is the dtype."""
+
+    PACKED = torch.int64  # bits, 64 chains a word
+    LEVELS = torch.int32  # 16-bit fixed point
+
+
+def state_format(states: Tensor) -> StateFormat:
+    """The format of states; packed where the dtype is of neither, which checks then refuse."""
+    levels = states.dtype == StateFormat.LEVELS.value
+    return StateFormat.LEVELS if levels else StateFormat.PACKED
+
+
+def n_words(n_chains: int) -> int:
+    """Words of packed states."""
+    return -(-n_chains // WORD)
+
+
+def new_packed(like: Tensor, n_units: int, n_chains: int) -> Tensor:
+    """Memory for packed states."""
+    return like.new_empty(n_units, n_words(n_chains), dtype=StateFormat.PACKED.value)
 
 
 def pack_states(states: Tensor) -> Tensor:
     """0/1 states (n_chains, n_units), bool or uint8 -> packed states."""
     n_chains, n_units = states.shape
-    n_words = -(-n_chains // WORD)
-    bits = torch.zeros(n_words * WORD, n_units, dtype=torch.int64)
+    words = n_words(n_chains)
+    bits = torch.zeros(words * WORD, n_units, dtype=torch.int64)
     bits[:n_chains] = states.to(torch.int64)
-    return (
-        (bits.view(n_words, WORD, n_units) << torch.arange(WORD).view(1, WORD, 1))
-        .sum(1)
-        .t()
-        .contiguous()
-    )
+    places = torch.arange(WORD).view(1, WORD, 1)
+    return (bits.view(words, WORD, n_units) << places).sum(1).t().contiguous()
 
 
 def unpack_states(packed: Tensor, n_chains: int) -> Tensor:
@@ -36,8 +56,6 @@ def unpack_states(packed: Tensor, n_chains: int) -> Tensor:
     bits = packed.t().unsqueeze(1) >> torch.arange(WORD).view(1, WORD, 1) & 1
     return bits.reshape(-1, packed.shape[0])[:n_chains].to(torch.uint8)
 
-
-# --- digits ---
 
 SPARSE_HEADER = 4  # n_digits, n_out, n_in, n_connections
 
@@ -61,24 +79,29 @@ def new_digits(
     return one_way(n_hidden, n_visible), one_way(n_visible, n_hidden)
 
 
+class Held(NamedTuple):
+    """How a tensor of digits holds them."""
+
+    n_digits: int
+    capacity: int | None  # room for connections of sparse digits; None: dense
+
+
 def is_sparse(digits: Tensor) -> bool:
     """Whether they are sparse digits."""
     return digits.dtype == torch.int32
 
 
-def digits_count(digits: Tensor) -> int:
-    """The number of digits of a weight, n_digits."""
-    return int(digits[0]) if is_sparse(digits) else digits.shape[1]
+def described(digits: Tensor) -> Held:
+    """What a tensor of digits says of itself."""
+    if not is_sparse(digits):
+        return Held(digits.shape[1], None)
+    n_digits, n_out = digits[:2].tolist()
+    return Held(n_digits, (len(digits) - sparse_words(n_out, 0)) // 2)
 
 
 def fits(digits: Tensor) -> bool:
     """Whether digits hold all connections: sparse ones may lack the room."""
     return not is_sparse(digits) or int(digits[SPARSE_HEADER - 1]) >= 0
-
-
-def sparse_capacity(digits: Tensor) -> int:
-    """The room for connections of sparse digits."""
-    return (len(digits) - sparse_words(int(digits[1]), 0)) // 2
 
 
 def pack_weights(
@@ -129,4 +152,4 @@ def dense_digits(digits: Tensor) -> Tensor:
     """The same digits in the dense format."""
     if not is_sparse(digits):
         return digits
-    return pack_digits(unpack_sparse(digits), digits_count(digits))
+    return pack_digits(unpack_sparse(digits), described(digits).n_digits)

@@ -17,9 +17,6 @@ HIDDEN_STREAM, VISIBLE_STREAM = 0, 2  # the further bits of a draw come from the
 MIN_EXPONENT, MAX_EXPONENT = -60, 129
 
 
-# --- float32 operations, one IEEE rounding each ---
-
-
 def fma(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
     """a b + c in float32 with one rounding.
 
@@ -64,9 +61,6 @@ def to_levels(mean: Tensor) -> Tensor:
     return torch.round(mean.float() * float(LEVELS)).to(torch.int32)
 
 
-# --- random numbers ---
-
-
 def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], seed: int) -> tuple[Tensor, ...]:
     """Philox4x32-10 (Salmon et al. 2011): four 32-bit words, in int64, for each counter.
 
@@ -86,7 +80,13 @@ def philox(counter: tuple[Tensor, Tensor, Tensor, Tensor], seed: int) -> tuple[T
 
 
 def draws(
-    n_chains: int, n_units: int, seed: int, chain_offset: int, step: int, stream: int
+    n_chains: int,
+    n_units: int,
+    seed: int,
+    chain_offset: int,
+    step: int,
+    stream: int,
+    unit_offset: int = 0,
 ) -> tuple[Tensor, Tensor]:
     """The 16 first and 24 further bits of every uniform, int64 (n_chains, n_units) each.
 
@@ -96,7 +96,7 @@ def draws(
     = 2 group + slot / 4.
     """
     chain = torch.arange(chain_offset, chain_offset + n_chains).view(-1, 1) & 0xFFFFFFFF
-    unit = torch.arange(n_units).view(1, -1)
+    unit = torch.arange(unit_offset, unit_offset + n_units).view(1, -1)
     group = 4 * (unit // 32) + unit % 8 // 2
     slot = 2 * (unit // 8 % 4) + unit % 2
 
@@ -129,9 +129,6 @@ def bernoulli(x: Tensor, first: Tensor, more: Tensor) -> Tensor:
     maybe = u * s < one
     rest = more.float() * 2.0**-24 * s < fma(-u, s, one)
     return (surely | (maybe & rest)).to(torch.uint8)
-
-
-# --- weights as digits ---
 
 
 def next_exponent(exponent: int | None, max_abs: float) -> int:

@@ -1,24 +1,21 @@
 """The contract of numbers in plain integer torch: the truth that every back end equals bit for bit.
 
 Every op of ``csrc/ops.h`` stands here once more (those of formats in ``formats.py``), slowly and
-without cleverness. Sums of products
-are exact integers (float64 matrix products of integers below 2**53), random numbers are
-Philox4x32-10, and each float32 operation is one IEEE operation in a stated order. Only
-``free_energy`` and the log-weights of ``anneal`` are float64 sums, which other back ends meet to
-1e-10 relative.
+plainly. Sums of products are exact integers (float64 matrix products of integers below 2**53),
+random numbers are Philox4x32-10, and each float32 operation is one IEEE operation in a stated
+order. Only ``free_energy`` and the log-weights of ``anneal`` are float64 sums, which other back
+ends meet to 1e-10 relative.
 
-The formats of states, levels and digits are those of ``ops.py``.
+The formats of states, levels and digits are those of ``ncg_fast.ops``; the records of arguments
+stand in ``records.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from ncg_fast.backends.formats import dense_digits, digits_count, fits, is_sparse, sparse_capacity
+from ncg_fast.backends.formats import StateFormat, dense_digits, described, fits, state_format
 from ncg_fast.backends.formats import pack_states as pack_states
 from ncg_fast.backends.formats import pack_weights as pack_weights
 from ncg_fast.backends.formats import unpack_states as unpack_states
@@ -36,30 +33,39 @@ from ncg_fast.backends.numerics import (
     one_plus_exp_neg,
     to_levels,
 )
+from ncg_fast.backends.records import (
+    Batch,
+    Draw,
+    Layer,
+    Model,
+    Parameters,
+    Phases,
+    PhaseSums,
+    Rates,
+)
 
-# --- half steps ---
+_EXACT_ROWS = 1 << 20  # sums over so many rows stay below 2**53
 
 
-def _as_levels(states: Tensor, n_chains: int) -> Tensor:
+def _as_integers(states: Tensor, n_chains: int) -> Tensor:
     """Packed states or levels -> integers (n_chains, n_units), float64: 0/1 or 0..65535."""
-    return (unpack_states(states, n_chains) if states.dtype == torch.int64 else states).double()
+    packed = state_format(states) is StateFormat.PACKED
+    return (unpack_states(states, n_chains) if packed else states).double()
 
 
-def preactivation(
-    states: Tensor, digits: Tensor, bias: Tensor, weight_exponent: int, n_chains: int
-) -> Tensor:
+def preactivation(states: Tensor, layer: Layer, n_chains: int) -> Tensor:
     """x = bias + (W∘A) states, float32 (n_chains, n_out): exact digit sums, highest first."""
-    panels, n_digits, blocks, _, _ = (digits := dense_digits(digits)).shape
-    n_out = bias.shape[0]
-    inputs = _as_levels(states, n_chains)
+    panels, n_digits, blocks, _, _ = (digits := dense_digits(layer.digits)).shape
+    n_out = layer.bias.shape[0]
+    inputs = _as_integers(states, n_chains)
     rows = digits.permute(1, 0, 3, 2, 4).reshape(n_digits, panels * PANEL, blocks * BLOCK)
     rows = rows[:, :n_out, : inputs.shape[1]].double()
 
     def sums(plane: Tensor) -> list[Tensor]:
         return [plane @ digit.t() for digit in rows]
 
-    step = digit_step(weight_exponent, n_digits)
-    if states.dtype == torch.int64:
+    step = digit_step(layer.weight_exponent, n_digits)
+    if state_format(states) is StateFormat.PACKED:
         terms = sums(inputs)
     else:  # two byte planes: the sum of place s is that of all digit d and plane s - d
         step /= LEVELS
@@ -67,193 +73,167 @@ def preactivation(
         terms = [low[0], *(a + b for a, b in zip(low[1:], high, strict=False)), high[-1]]
     x = terms[-1].to(torch.int64).float()
     for term in reversed(terms[:-1]):
-        x = fma(x, f32(256.0, bias), term.to(torch.int64).float())
-    return fma(x, f32(step, bias), bias.expand_as(x))
+        x = fma(x, f32(256.0, x), term.to(torch.int64).float())
+    return fma(x, f32(step, x), layer.bias.expand_as(x))
 
 
-def _mean(x: Tensor) -> Tensor:
-    return 1 / one_plus_exp_neg(x)
+def mean(states: Tensor, n_chains: int, layer: Layer) -> Tensor:
+    """P(unit = 1 | states of the other layer), float32 (n_chains, n_out)."""
+    return 1 / one_plus_exp_neg(preactivation(states, layer, n_chains))
 
 
-def _sample(
-    x: Tensor, beta: Tensor | None, seed: int, chain_offset: int, step: int, stream: int
-) -> Tensor:
-    if beta is not None:
-        x = beta.view(-1, 1) * x
+def _drawn(x: Tensor, draw: Draw, stream: int) -> Tensor:
+    """[u (1 + exp(-beta x)) < 1], packed."""
+    if draw.beta is not None:
+        x = draw.beta.view(-1, 1) * x
     n_chains, n_units = x.shape
-    return bernoulli(x, *draws(n_chains, n_units, seed, chain_offset, step, stream))
+    place = draw.seed, draw.chain_offset, draw.step, stream, draw.unit_offset
+    return pack_states(bernoulli(x, *draws(n_chains, n_units, *place)))
 
 
-def hidden_mean(
-    visible: Tensor, to_hidden: Tensor, hidden_bias: Tensor, weight_exponent: int, n_chains: int
-) -> Tensor:
-    """P(h = 1 | v), float32 (n_chains, n_hidden)."""
-    return _mean(preactivation(visible, to_hidden, hidden_bias, weight_exponent, n_chains))
-
-
-visible_mean = hidden_mean  # the same arithmetic with the other layout and bias
-
-
-def _half_step(stream: int) -> Callable[..., Tensor]:
-    def sample(
-        states: Tensor,
-        digits: Tensor,
-        bias: Tensor,
-        weight_exponent: int,
-        n_chains: int,
-        seed: int,
-        chain_offset: int,
-        step: int,
-        beta: Tensor | None,
-    ) -> Tensor:
-        x = preactivation(states, digits, bias, weight_exponent, n_chains)
-        return pack_states(_sample(x, beta, seed, chain_offset, step, stream))
-
-    return sample
-
-
-# h ~ P(h | v) and v ~ P(v | h) at inverse temperature beta, packed.
-sample_hidden, sample_visible = _half_step(HIDDEN_STREAM), _half_step(VISIBLE_STREAM)
+def sample(states: Tensor, n_chains: int, layer: Layer, draw: Draw, stream: int) -> Tensor:
+    """One half step, packed; the stream says which layer is drawn."""
+    return _drawn(preactivation(states, layer, n_chains), draw, stream)
 
 
 def gibbs_steps(
-    visible: Tensor,
-    to_hidden: Tensor,
-    to_visible: Tensor,
-    visible_bias: Tensor,
-    hidden_bias: Tensor,
-    weight_exponent: int,
-    n_chains: int,
-    n_steps: int,
-    seed: int,
-    chain_offset: int,
-    step: int,
-    beta: Tensor | None,
-    clamped: Tensor | None,
+    visible: Tensor, n_chains: int, model: Model, n_steps: int, draw: Draw, clamped: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """n_steps sweeps h ~ P(h|v), v ~ P(v|h); units whose bit is set in ``clamped`` stay."""
-    hidden = torch.zeros(hidden_bias.shape[0], visible.shape[1], dtype=torch.int64)
+    hidden = torch.zeros(model.hidden_bias.shape[0], visible.shape[1], dtype=torch.int64)
     start = visible
-    for t in range(step, step + n_steps):
-        hidden = sample_hidden(
-            visible, to_hidden, hidden_bias, weight_exponent, n_chains, seed, chain_offset, t, beta
-        )
-        visible = sample_visible(
-            hidden, to_visible, visible_bias, weight_exponent, n_chains, seed, chain_offset, t, beta
-        )
+    for t in range(draw.step, draw.step + n_steps):
+        draw = draw._replace(step=t)
+        hidden = sample(visible, n_chains, model.hidden_layer, draw, HIDDEN_STREAM)
+        whole = draw._replace(unit_offset=0)  # the visible units are not shared out
+        visible = sample(hidden, n_chains, model.visible_layer, whole, VISIBLE_STREAM)
         if clamped is not None:
             visible = visible & ~clamped | start & clamped
     return visible.clone(), hidden
 
 
-# --- gradients and the update ---
+def phase_sums(hidden: Tensor, visible: Tensor, sums: PhaseSums) -> None:
+    """Adds the sums of h_i v_j, v_j and h_i over the rows; hidden are levels, visible either."""
+    integers = _as_integers(visible, len(hidden))
+    for h, v in zip(hidden.split(_EXACT_ROWS), integers.split(_EXACT_ROWS), strict=True):
+        sums.products.add_((h.t().double() @ v).to(torch.int64))
+        sums.visible.add_(v.sum(0).to(torch.int64))
+        sums.hidden.add_(h.sum(0))
 
 
-def _phase(
-    data: Tensor, model: Tensor, data_scale: float, model_scale: float, equal: bool
-) -> Tensor:
-    """One difference and one scale where rows and chains are equally many, else two of each."""
-    scale = f32(data_scale, data)
-    if equal:
-        return (data - model).to(torch.int64).float() * scale
-    data, model = data.to(torch.int64).float(), model.to(torch.int64).float()
-    return data * scale - model * f32(model_scale, data)
+def _sums(hidden: Tensor, visible: Tensor, n_visible: int) -> PhaseSums:
+    n_hidden = hidden.shape[1]
+    shapes: list[tuple[int, ...]] = [(n_hidden, n_visible), (n_visible,), (n_hidden,)]
+    sums = PhaseSums(*(torch.zeros(shape, dtype=torch.int64) for shape in shapes))
+    phase_sums(hidden, visible, sums)
+    return sums
 
 
-def phase_differences(
-    hidden_data: Tensor, visible_data: Tensor, hidden_model: Tensor, visible_model: Tensor
+def _differences(
+    data: PhaseSums, model: PhaseSums, n_rows: int, n_chains: int, data_levels: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """<h v>, <v>, <h> of data minus model; hidden as levels, visible packed or levels."""
-    n_rows, n_chains = hidden_data.shape[0], hidden_model.shape[0]
-    unit = 1 if visible_data.dtype == torch.int64 else LEVELS  # what a visible 1 counts
-    h_data, h_model = hidden_data.double(), hidden_model.double()
-    v_data, v_model = _as_levels(visible_data, n_rows), _as_levels(visible_model, n_chains) * unit
-    equal = n_rows == n_chains
+    """<h v>, <v>, <h> of data minus model.
 
-    def difference(data: Tensor, model: Tensor, one: int) -> Tensor:
-        return _phase(data, model, 1 / (one * n_rows), 1 / (one * n_chains), equal)
+    One difference and one scale where rows and chains are equally many, else two of each.
+    """
+    unit = LEVELS if data_levels else 1  # what a visible 1 counts in the data
 
-    g = difference(h_data.t() @ v_data, h_model.t() @ v_model, LEVELS * unit)
-    g_visible = difference(v_data.sum(0), v_model.sum(0), unit)
-    g_hidden = difference(h_data.sum(0), h_model.sum(0), LEVELS)
-    return g, g_visible, g_hidden
+    def difference(of_data: Tensor, of_model: Tensor, one: int) -> Tensor:
+        scale = f32(1 / (one * n_rows), of_data)
+        if n_rows == n_chains:
+            return (of_data - of_model).float() * scale
+        return of_data.float() * scale - of_model.float() * f32(1 / (one * n_chains), of_data)
+
+    return (
+        difference(data.products, model.products * unit, LEVELS * unit),
+        difference(data.visible, model.visible * unit, unit),
+        difference(data.hidden, model.hidden, LEVELS),
+    )
+
+
+def _phase_differences(phases: Phases) -> tuple[Tensor, Tensor, Tensor]:
+    n_visible = phases.visible_model.shape[0]
+    data = _sums(phases.hidden_data, phases.visible_data, n_visible)
+    model = _sums(phases.hidden_model, phases.visible_model, n_visible)
+    counts = len(phases.hidden_data), len(phases.hidden_model)
+    return _differences(
+        data, model, *counts, state_format(phases.visible_data) is StateFormat.LEVELS
+    )
 
 
 def connection_gradient(
-    hidden_data: Tensor,
-    visible_data: Tensor,
-    hidden_model: Tensor,
-    visible_model: Tensor,
-    weight: Tensor | None,
-    mask: Tensor | None,
+    phases: Phases, weight: Tensor | None, mask: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """(G, A∘G, W∘G, visible, hidden bias gradients); empty where mask or weight is None."""
-    g, g_visible, g_hidden = phase_differences(
-        hidden_data, visible_data, hidden_model, visible_model
-    )
+    g, g_visible, g_hidden = _phase_differences(phases)
     empty = g.new_empty(0)
     masked = empty if mask is None else torch.where(mask, g, f32(0.0, g))
     return g, masked, empty if weight is None else weight * g, g_visible, g_hidden
 
 
 def ncg_update_(
-    weight: Tensor,
-    connection_strength: Tensor | None,
-    mask: Tensor,
-    visible_bias: Tensor,
-    hidden_bias: Tensor,
-    to_hidden: Tensor,
-    to_visible: Tensor,
-    weight_velocity: Tensor | None,
-    visible_velocity: Tensor | None,
-    hidden_velocity: Tensor | None,
-    hidden_data: Tensor,
-    visible_data: Tensor,
-    hidden_model: Tensor,
-    visible_model: Tensor,
-    weight_exponent: int,
-    n_labels: int,
-    lr: float,
-    lr_strength: float,
-    momentum: float,
-    weight_decay: float,
+    parameters: Parameters, phases: Phases, rates: Rates, weight_exponent: int, n_labels: int
 ) -> Tensor:
     """One NCG step in place: returns max |W|, connections switched on, and off, in float64."""
-    g, g_visible, g_hidden = phase_differences(
-        hidden_data, visible_data, hidden_model, visible_model
+    return _update(parameters, _phase_differences(phases), rates, weight_exponent, n_labels)
+
+
+def update_from_sums_(
+    parameters: Parameters,
+    data: PhaseSums,
+    model: PhaseSums,
+    n_rows: int,
+    n_chains: int,
+    data_levels: bool,
+    rates: Rates,
+    weight_exponent: int,
+    n_labels: int,
+) -> Tensor:
+    """``ncg_update_`` from the sums of both phases."""
+    differences = _differences(data, model, n_rows, n_chains, data_levels)
+    return _update(parameters, differences, rates, weight_exponent, n_labels)
+
+
+def _update(
+    parameters: Parameters,
+    differences: tuple[Tensor, Tensor, Tensor],
+    rates: Rates,
+    weight_exponent: int,
+    n_labels: int,
+) -> Tensor:
+    weight, strength, mask = parameters[:3]
+    lr, momentum, minus_decay = (
+        f32(rate, weight) for rate in (rates.lr, rates.momentum, -rates.weight_decay)
     )
-    zero, lr_ = f32(0.0, weight), f32(lr, weight)
-    old_weight, old_mask, nan = weight.clone(), mask.clone(), weight.new_empty(0)
+    zero, old_weight, old_mask = f32(0.0, weight), weight.clone(), mask.clone()
+    g, g_visible, g_hidden = differences
 
-    decay = fma(f32(-weight_decay, weight), old_weight, g) if weight_decay else g
-    step = torch.where(old_mask, decay, zero)
-    steps = [step, g_visible, g_hidden]
-    if weight_velocity is not None and visible_velocity is not None and hidden_velocity is not None:
-        velocities = [weight_velocity, visible_velocity, hidden_velocity]
-        for velocity, direction in zip(velocities, steps, strict=True):
-            velocity.copy_(fma(f32(momentum, weight), velocity, direction))
-        weight_velocity.copy_(torch.where(old_mask, weight_velocity, zero))
+    direction = fma(minus_decay, old_weight, g) if rates.weight_decay else g
+    steps = [torch.where(old_mask, direction, zero), g_visible, g_hidden]
+    velocities = [velocity for velocity in parameters[-3:] if velocity is not None]
+    if velocities:
+        for velocity, step in zip(velocities, steps, strict=True):
+            velocity.copy_(fma(momentum, velocity, step))
+        velocities[0].copy_(torch.where(old_mask, velocities[0], zero))
         steps = velocities
-    moved = torch.where(old_mask, fma(lr_, steps[0], old_weight), old_weight)
-    weight.copy_(moved)
-    visible_bias.copy_(fma(lr_, steps[1], visible_bias))
-    hidden_bias.copy_(fma(lr_, steps[2], hidden_bias))
+    weight.copy_(torch.where(old_mask, fma(lr, steps[0], old_weight), old_weight))
+    parameters.visible_bias.copy_(fma(lr, steps[1], parameters.visible_bias))
+    parameters.hidden_bias.copy_(fma(lr, steps[2], parameters.hidden_bias))
 
-    if connection_strength is not None:
+    nan = weight.new_empty(0)
+    if strength is not None:
         learned = slice(0, weight.shape[1] - n_labels)  # label connections have no strength
-        s = fma(
-            f32(lr_strength, weight), (old_weight * g)[:, learned], connection_strength[:, learned]
-        )
+        s = fma(f32(rates.lr_strength, weight), (old_weight * g)[:, learned], strength[:, learned])
         nan = s[torch.isnan(s)]
         mask[:, learned] = (s > 0.5) | (mask[:, learned] & ~(s < 0.5))
         s = torch.where(s < 0, zero, s)
-        connection_strength[:, learned] = torch.where(s > 1, f32(1.0, weight), s)
+        strength[:, learned] = torch.where(s > 1, f32(1.0, weight), s)
 
-    capacity = sparse_capacity(to_hidden) if is_sparse(to_hidden) else None
-    new = pack_weights(weight, mask, digits_count(to_hidden), weight_exponent, capacity)
-    to_hidden.copy_(new[0])
-    to_visible.copy_(new[1])
-    largest = _largest(weight, visible_bias, hidden_bias, nan).double()
+    held = described(parameters.to_hidden)
+    new = pack_weights(weight, mask, held.n_digits, weight_exponent, held.capacity)
+    parameters.to_hidden.copy_(new[0])
+    parameters.to_visible.copy_(new[1])
+    largest = _largest(weight, parameters.visible_bias, parameters.hidden_bias, nan).double()
     switched = (mask & ~old_mask).sum(), (old_mask & ~mask).sum()
     return torch.stack([largest, *(count.double() for count in switched)])
 
@@ -267,65 +247,48 @@ def _largest(weight: Tensor, *others: Tensor) -> Tensor:
     return torch.cat([weight_bits.new_zeros(1), weight_bits, *bad]).max().view(torch.float32)
 
 
-def train_step_(*arguments: Any) -> Tensor:
-    """One mini-batch: positive phase, sweeps from data or chains, negative phase, update.
+def train_steps_(
+    parameters: Parameters,
+    batch: Batch,
+    rates: Rates,
+    draw: Draw,
+    weight_exponent: int,
+    n_labels: int,
+    least: float,
+    most: float,
+) -> Tensor:
+    """Batches one after the other until max |W| leaves [least, most].
 
-    Arguments: the ten tensors of ``ncg_update_``, visible_data, chains, n_rows, n_chains, n_steps,
-    weight_exponent, n_labels, the four rates, seed, step.
+    Or until sparse digits lack the room for the connections. Each: positive phase, sweeps from data
+    or chains, negative phase, update. Returns max |W|, connections switched on and off, batches
+    done, in float64.
     """
-    parameters, (visible_data, chains, n_rows, n_chains) = arguments[:10], arguments[10:14]
-    n_steps, weight_exponent, n_labels, *rates, seed, step = arguments[14:]
-    _, _, _, visible_bias, hidden_bias, to_hidden, to_visible = parameters[:7]
+    model = parameters.model(weight_exponent)
 
     def levels(visible: Tensor, count: int) -> Tensor:
-        return to_levels(hidden_mean(visible, to_hidden, hidden_bias, weight_exponent, count))
+        return to_levels(mean(visible, count, model.hidden_layer))
 
-    model = (to_hidden, to_visible, visible_bias, hidden_bias, weight_exponent)
-    start = visible_data if chains is None else chains
-    visible_model, _ = gibbs_steps(start, *model, n_chains, n_steps, seed, 0, step, None, None)
-    if chains is not None:
-        chains.copy_(visible_model)
-    hidden_data, hidden_model = levels(visible_data, n_rows), levels(visible_model, n_chains)
-    states = hidden_data, visible_data, hidden_model, visible_model
-    given = *parameters, *states, weight_exponent, n_labels, *rates
-    return ncg_update_(*given)
-
-
-def train_steps_(*arguments: Any) -> Tensor:
-    """Batches of n_rows, one ``train_step_`` each, until max |W| leaves [least, most].
-
-    Or until sparse digits lack the room for the connections.
-
-    Arguments as in ``train_step_``, visible_data with a first axis of batches; then least, most.
-    """
-    parameters, batches = arguments[:10], arguments[10]
-    chains_and_counts, options = arguments[11:15], arguments[15:-3]
-    (step, least, most), n_steps = arguments[-3:], arguments[14]
     switched, max_abs, done = torch.zeros(2, dtype=torch.float64), 0.0, 0
-    for batch in batches:
-        given = *parameters, batch, *chains_and_counts, *options, step + done * n_steps
-        found = train_step_(*given)
+    for rows in batch.visible_data:
+        start = rows if batch.chains is None else batch.chains
+        first = draw._replace(step=draw.step + done * batch.n_steps)
+        last, _ = gibbs_steps(start, batch.n_chains, model, batch.n_steps, first, None)
+        if batch.chains is not None:
+            batch.chains.copy_(last)
+        phases = Phases(levels(rows, batch.n_rows), rows, levels(last, batch.n_chains), last)
+        found = ncg_update_(parameters, phases, rates, weight_exponent, n_labels)
         done += 1
         max_abs, switched = float(found[0]), switched + found[1:]
-        if not (least <= max_abs <= most and fits(parameters[5])):
+        if not (least <= max_abs <= most and fits(parameters.to_hidden)):
             break
     return torch.tensor([max_abs, *switched, done], dtype=torch.float64)
 
 
-# --- float64 sums ---
-
-
-def free_energy(
-    visible: Tensor,
-    to_hidden: Tensor,
-    visible_bias: Tensor,
-    hidden_bias: Tensor,
-    weight_exponent: int,
-    n_chains: int,
-) -> Tensor:
+def free_energy(visible: Tensor, n_chains: int, layer: Layer, visible_bias: Tensor) -> Tensor:
     """F(v) = -b.v - sum_i softplus(x_i), float64 (n_chains,)."""
-    x = preactivation(visible, to_hidden, hidden_bias, weight_exponent, n_chains).double()
-    states = _as_levels(visible, n_chains) / (1 if visible.dtype == torch.int64 else LEVELS)
+    x = preactivation(visible, layer, n_chains).double()
+    one = 1 if state_format(visible) is StateFormat.PACKED else LEVELS
+    states = _as_integers(visible, n_chains) / one
     return -(states @ visible_bias.double()) - _softplus(x).sum(1)
 
 
@@ -334,18 +297,7 @@ def _softplus(x: Tensor) -> Tensor:
 
 
 def anneal(
-    visible: Tensor,
-    to_hidden: Tensor,
-    to_visible: Tensor,
-    visible_bias: Tensor,
-    hidden_bias: Tensor,
-    base_bias: Tensor,
-    betas: Tensor,
-    weight_exponent: int,
-    n_chains: int,
-    seed: int,
-    chain_offset: int,
-    step: int,
+    visible: Tensor, n_chains: int, model: Model, base_bias: Tensor, betas: Tensor, draw: Draw
 ) -> tuple[Tensor, Tensor]:
     """AIS along p_beta(v) = exp((1-beta) a.v + beta b.v + sum_i softplus(beta x_i)).
 
@@ -354,19 +306,17 @@ def anneal(
     ``step + t``. Returns the last packed states and the log-weights, float64 (n_chains,).
     """
     log_weights = torch.zeros(n_chains, dtype=torch.float64)
-    lift = visible_bias.double() - base_bias.double()
+    lift = model.visible_bias.double() - base_bias.double()
     for t in range(1, betas.shape[0]):
         last, beta = betas[t - 1], betas[t]
-        x = preactivation(visible, to_hidden, hidden_bias, weight_exponent, n_chains)
+        x = preactivation(visible, model.hidden_layer, n_chains)
         states = unpack_states(visible, n_chains).double()
         gain = _softplus(beta * x.double()) - _softplus(last * x.double())
         log_weights += (beta - last) * (states @ lift) + gain.sum(1)
-        b32 = beta.float()
-        hidden = pack_states(
-            _sample(b32.expand(n_chains)[:, None] * x, None, seed, chain_offset, step + t, 0)
-        )
-        z = preactivation(hidden, to_visible, visible_bias, weight_exponent, n_chains)
+        b32, sweep = beta.float(), draw._replace(step=draw.step + t)
+        hidden = _drawn(x, sweep._replace(beta=b32.expand(n_chains)), HIDDEN_STREAM)
+        z = preactivation(hidden, model.visible_layer, n_chains)
         base = ((1 - b32) * base_bias).expand_as(z)
         v = fma(b32.expand_as(z), z, base)
-        visible = pack_states(_sample(v, None, seed, chain_offset, step + t, VISIBLE_STREAM))
+        visible = _drawn(v, sweep._replace(unit_offset=0), VISIBLE_STREAM)
     return visible.clone(), log_weights

@@ -17,10 +17,12 @@ from torch import Tensor
 from ncg_fast import backends, ops
 from ncg_fast.backends import reference
 from ncg_fast.backends.formats import dense_digits, is_sparse
-from ncg_fast.backends.numerics import BLOCK, PANEL, to_levels
+from ncg_fast.backends.numerics import BLOCK, HIDDEN_STREAM, PANEL, VISIBLE_STREAM, to_levels
+from ncg_fast.backends.records import Layer, Parameters, Phases, Rates
 from ncg_fast.benchmark.timing import Clock, host_clock, in_turn, quartiles
 from ncg_fast.model.digits import TRAINING_DIGITS
 from ncg_fast.model.rbm import RBM
+from ncg_fast.ops.registration import call, registered
 
 _ACTIVE = 0.2  # of the visible units are on in a row
 _RATES: dict[str, Any] = {"lr": 1e-4, "lr_strength": 1e-4}
@@ -69,7 +71,7 @@ class Case:
 
     def path(self) -> str:
         """How the digits are held: dense or sparse."""
-        return "sparse" if is_sparse(self.rbm._to_hidden(TRAINING_DIGITS)[0]) else "dense"
+        return "sparse" if is_sparse(self.rbm._model(TRAINING_DIGITS).to_hidden) else "dense"
 
     def half_step_paths(self, n_digits: int = TRAINING_DIGITS) -> list[str]:
         """Of ``paths.WORDS``, those of v → h from the rows, h → v and v → h; none on a GPU."""
@@ -78,17 +80,20 @@ class Case:
         if self.path() == "sparse":
             return ["sparse"] * 3
         model, draw = self.rbm._model(n_digits), self.rbm._draw()
-        last, hidden = ops.gibbs_steps(self.visible, *model, self.n_rows, 1, **draw)
+        last, hidden = registered.gibbs_steps(self.visible, self.n_rows, *model, 1, *draw, None)
         on = [int(ops.unpack_states(s, self.n_rows).sum()) for s in (self.visible, hidden, last)]
         up = self.rbm.n_hidden, self.rbm.n_visible
-        path, there, back = self.kernels.half_step_path, up, up[::-1]
+        from ncg_fast.backends.cpu import half_step_path as path
+
+        there, back = up, up[::-1]
         layers = zip((there, back, there), on, strict=True)
         return [path(*sizes, n_digits, self.n_rows, n_on) for sizes, n_on in layers]
 
     def half_step(self, n_digits: int = TRAINING_DIGITS) -> Tensor:
         """Packed h ~ P(h | v)."""
-        layer = self.rbm._to_hidden(n_digits)
-        return ops.sample_hidden(self.visible, *layer, self.n_rows, **self.rbm._draw())
+        layer, draw = self.rbm._model(n_digits).hidden_layer, self.rbm._draw()
+        hidden: Tensor = registered.sample(self.visible, self.n_rows, *layer, *draw, HIDDEN_STREAM)
+        return hidden
 
     def train_step(self, n_steps: int = 1) -> None:
         """CD-k with the NCG update."""
@@ -96,24 +101,21 @@ class Case:
 
     def check_sweep(self, visible: Tensor, n_digits: int = TRAINING_DIGITS, t: int = 0) -> Tensor:
         """Compares both half steps of sweep t from these states; the states after it, packed."""
-        to_hidden, to_visible, b, c, exponent = self.rbm._model(n_digits)
-        draw = self.rbm._seed, 0, self.rbm._gibbs_step + t, None
-        hidden = self._check("sample_hidden", visible, to_hidden, c, exponent, *draw)
-        return self._check("sample_visible", hidden, to_visible, b, exponent, *draw)
+        model = self.rbm._model(n_digits)
+        hidden = self._check(visible, model.hidden_layer, self.n_checked_hidden, t, HIDDEN_STREAM)
+        return self._check(hidden, model.visible_layer, self.n_checked_visible, t, VISIBLE_STREAM)
 
-    def _check(
-        self, op: str, states: Tensor, digits: Tensor, bias: Tensor, exponent: int, *draw: Any
-    ) -> Tensor:
-        n = self.n_checked_hidden if op == "sample_hidden" else self.n_checked_visible
-        part = dense_digits(digits)[: -(-n // PANEL)], bias[:n]
-        expected = by_reference(op, states, *part, exponent, self.n_rows, *draw)
-        found: Tensor = getattr(self.kernels, op)(
-            states, digits, bias, exponent, self.n_rows, *draw
-        )
+    def _check(self, states: Tensor, layer: Layer, n: int, t: int, stream: int) -> Tensor:
+        """Compares the first n units of a half step; its states."""
+        draw = self.rbm._draw()
+        flat = *draw._replace(step=draw.step + t), stream
+        expected = by_reference("sample", states, self.n_rows, *first_units(layer, n), *flat)
+        found: Tensor = registered.sample(states, self.n_rows, *layer, *flat)
+        op = "sample_hidden" if stream == HIDDEN_STREAM else "sample_visible"
         same(op, [found[:n]], [expected])
         return found
 
-    def phases(self, n_steps: int = 1) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def phases(self, n_steps: int = 1) -> Phases:
         """Compares n_steps sweeps; hidden levels of the checked units and visible states.
 
         Of the data, then of the model.
@@ -121,38 +123,41 @@ class Case:
         last = self.visible
         for t in range(n_steps):
             last = self.check_sweep(last, t=t)
-        to_hidden, c, exponent = self.rbm._to_hidden(TRAINING_DIGITS)
-        n = self.n_checked_hidden
-        layer = dense_digits(to_hidden)[: -(-n // PANEL)], c[:n], exponent, self.n_rows
-        data, model = (
-            to_levels(by_reference("hidden_mean", v, *layer)) for v in (self.visible, last)
-        )
-        return data, self.visible, model, last
+        layer = first_units(self.rbm._model(TRAINING_DIGITS).hidden_layer, self.n_checked_hidden)
+        visible = self.visible.cpu(), last.cpu()
+        data, model = (to_levels(reference.mean(v, self.n_rows, layer)) for v in visible)
+        return Phases(data, visible[0], model, visible[1])
 
     def check_train_step(self, n_steps: int = 1) -> None:
         """Takes one training step and compares what it wrote."""
         phases = self.phases(n_steps)
-        exponent = self.rbm._model(TRAINING_DIGITS)[-1]
+        exponent = self.rbm._model(TRAINING_DIGITS).weight_exponent
         expected = [written.to("cpu", copy=True) for written in self.checked_parameters()]
-        velocities, options = (None, None, None), (exponent, 0, *_RATES.values(), 0.0, 0.0)
-        by_reference("ncg_update_", *expected, *velocities, *phases, *options)
+        rates = Rates(**_RATES)
+        reference.ncg_update_(Parameters(*expected), phases, rates, exponent, 0)
         self.train_step(n_steps)
         same("train_step_", self.checked_parameters(), expected)
 
     def checked_parameters(self) -> list[Tensor]:
         """What a training step writes, of the checked hidden units; sparse digits as dense ones."""
         rbm, n = self.rbm, self.n_checked_hidden
-        *held, b, c, _ = rbm._model(TRAINING_DIGITS)
-        to_hidden, to_visible = map(dense_digits, held)
+        model = rbm._model(TRAINING_DIGITS)
+        to_hidden, to_visible = map(dense_digits, (model.to_hidden, model.to_visible))
         pairs = rbm.weight, rbm.connection_strength, rbm.mask
         parts = [pair.detach()[:n] for pair in pairs if pair is not None]
         digits = to_hidden[: -(-n // PANEL)], to_visible[:, :, : -(-n // BLOCK)]
-        return [*parts, b, c[:n], *digits]
+        return [*parts, model.visible_bias, model.hidden_bias[:n], *digits]
 
 
-def by_reference(op: str, *arguments: Any) -> Any:
+def by_reference(op: str, *flat: Any) -> Any:
     """What the reference computes of copies on the CPU; tensors there are taken as they are."""
-    return getattr(reference, op)(*(a.cpu() if isinstance(a, Tensor) else a for a in arguments))
+    return call(reference, op, tuple(a.cpu() if isinstance(a, Tensor) else a for a in flat))
+
+
+def first_units(layer: Layer, n: int) -> Layer:
+    """The layer's first n outputs, on the CPU, for the reference."""
+    digits = dense_digits(layer.digits.cpu())[: -(-n // PANEL)]
+    return layer._replace(digits=digits, bias=layer.bias[:n].cpu())
 
 
 def same(op: str, found: list[Tensor], expected: list[Tensor]) -> None:
@@ -242,7 +247,7 @@ def machine() -> dict[str, object]:
     """What the figures of a CPU depend on."""
     return {
         "processor": _processor(),
-        "instruction_set": backends.select("cpu").instruction_set(),
+        "instruction_set": backends.instruction_set(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "python": platform.python_version(),

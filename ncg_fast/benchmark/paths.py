@@ -35,7 +35,8 @@ def of_layer(n_out: int, n_in: int, n_digits: int, n_chains: int) -> Paths:
         n_digits: 2 or 3.
         n_chains: rows or chains.
     """
-    path = backends.select("cpu").half_step_path
+    from ncg_fast.backends.cpu import half_step_path as path
+
     n_inputs = n_in * n_chains
     low, high = -1, n_inputs  # inputs on: lists up to low; unknown from there to high
     while low < high:
@@ -61,7 +62,7 @@ def of_machine(
         density: share of the connections that is on.
         n_chains: rows of a batch, or chains.
     """
-    if not hasattr(backends.select("cpu"), "half_step_path"):
+    if backends.instruction_set() is None:
         return None
     layers = {"to_hidden": (n_hidden, n_visible), "to_visible": (n_visible, n_hidden)}
     sparse = digits.path(n_hidden, n_visible, density) == "sparse"

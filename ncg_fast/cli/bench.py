@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import argparse
 import json
+from importlib.metadata import version
 from typing import Any
 
-from ncg_fast import __version__
 from ncg_fast.benchmark import jobs, paths, timing
+from ncg_fast.cli import options
 
+SUMMARY = "Time half step and training step against eager torch."
+EXAMPLES = "example: ncg-fast bench --threads 1"
+OPTIONS = (options.THREADS,)
 _SIZES = {"n_visible": 784, "n_hidden": 500, "n_rows": 128}
 _SECONDS = 4.0  # a job
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    options.add_json(parser)
+    options.add(parser, OPTIONS)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -24,18 +34,18 @@ def run(args: argparse.Namespace) -> int:
         "half step": {"ncg_fast": case.half_step, "eager": eager.half_step},
         "training step": {"ncg_fast": case.train_step, "eager": eager.train_step},
     }
-    found = {"ncg_fast": __version__, **jobs.machine(), **_SIZES, "density": 0.5}
+    found = {"ncg_fast": version("ncg_fast"), **jobs.machine(), **_SIZES, "density": 0.5}
     found["digits"] = case.path()
-    ways = case.half_step_paths()
+    kernels = case.half_step_paths()
     results = {name: _measure(variants) for name, variants in timed.items()}
-    results["half step"]["paths"], results["training step"]["paths"] = ways[:1], ways
+    results["half step"]["paths"], results["training step"]["paths"] = kernels[:1], kernels
     if args.json:
         print(json.dumps({**found, "jobs": results}, indent=2))
         return 0
-    machine = f"{found['processor']}, {found['instruction_set']}, torch {found['torch']}"
-    print(f"{machine}, threads: {found['threads']}")
+    computer = f"{found['processor']}, {found['instruction_set']}, torch {found['torch']}"
+    print(f"{computer}, threads: {found['threads']}")
     print(f"{n_visible} x {n_hidden} units, {n_rows} rows, half of the connections on")
-    words = " and ".join(paths.WORDS[way] for way in dict.fromkeys(ways))
+    words = " and ".join(paths.WORDS[kernel] for kernel in dict.fromkeys(kernels))
     print(f"{found['digits']} digits, half steps by {words}")
     print("median [quartiles]\n")
     print(f"{'':<15}{'ncg_fast, ms':<26}{'eager torch, ms':<26}faster by")

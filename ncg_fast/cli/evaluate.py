@@ -11,15 +11,43 @@ from typing import Any
 from torch import Tensor
 
 from ncg_fast import evaluation
+from ncg_fast.checks import MAX_CHAINS, MAX_SWEEPS
 from ncg_fast.cli import options
-from ncg_fast.evaluation import EXACT_UNITS, LogPartition, classification
+from ncg_fast.evaluation import LogPartition, classification, partition
 from ncg_fast.experiments import run_folder
 from ncg_fast.experiments import setup as experiment
-from ncg_fast.experiments.run_folder import Config
+from ncg_fast.experiments.config import CONFIG_NAME, Config
 from ncg_fast.experiments.setup import Experiment, Part
 from ncg_fast.model.rbm import RBM
+from ncg_fast.option import Option
+from ncg_fast.training.options import SEED
 
+SUMMARY = "Estimate log-likelihood, and accuracy where there are labels."
+EXAMPLES = """\
+examples:
+  ncg-fast evaluate runs/digits-1
+  ncg-fast evaluate model.safetensors --data mnist --json
+
+log Z is exact where the smaller layer has at most 25 units; otherwise it is an estimate by
+annealed importance sampling (AIS), which tends to flatter the machine."""
 _N_CHAINS = 100
+_BETAS = "inverse temperatures of AIS, evenly spaced"
+_AUTHORS = "the 14501 of the NCG authors"
+OPTIONS = (
+    Option("data", str, None, "data set, as in train", "NAME_OR_PATH", otherwise="that of the run"),
+    Option("chains", int, _N_CHAINS, "chains of AIS", "N", within=(2, MAX_CHAINS)),
+    Option("betas", int, None, _BETAS, "N", within=(2, MAX_SWEEPS), otherwise=_AUTHORS),
+    Option("seed", int, 0, "of AIS, in [0, 2^63)", "SEED", within=SEED),
+    options.DEVICE,
+    options.THREADS,
+)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    options.add_model(parser)
+    options.add(parser, OPTIONS)
+    options.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -27,13 +55,13 @@ def run(args: argparse.Namespace) -> int:
     device = options.device(args.device)
     rbm, _, config = run_folder.open_model(args.model)
     if config is None and args.data is None:
-        rule = f"--data must be given where {run_folder.CONFIG_NAME} is not beside the model"
+        rule = f"--data must be given where {CONFIG_NAME} is not beside the model"
         raise ValueError(f"{rule}, got {args.model}. Name the data set.")
     config = config or Config(classes=tuple(range(rbm.n_labels)) or None)
     task = experiment.load(config if args.data is None else replace(config, data=args.data))
     rbm, task = rbm.to(device), experiment.moved(task, device)
     ais = {"n_chains": args.chains, "betas": args.betas, "seed": args.seed}
-    log_z = log_partition(rbm, task.train.rows, **ais)
+    log_z = partition.exact_or_ais(rbm, data=task.train.rows, **ais)
     found: dict[str, Any] = {
         "model": args.model,
         "data": task.name,
@@ -49,18 +77,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def method(rbm: RBM, n_chains: int = _N_CHAINS, betas: int | None = None) -> str:
-    """How ``log_partition`` obtains log Z, in words."""
-    if _is_exact(rbm):
+    """How ``exact_or_ais`` obtains log Z, in words."""
+    if partition.is_exact(rbm):
         return f"log Z exact, by enumeration of {min(rbm.n_visible, rbm.n_hidden)} units"
     n_betas = len(evaluation.authors_betas()) if betas is None else betas
     return f"log Z by AIS: {n_chains} chains, {n_betas} temperatures"
-
-
-def log_partition(rbm: RBM, rows: Tensor, **ais: Any) -> LogPartition:
-    """log Z, exact where that is feasible, else by AIS from the mean of the rows."""
-    if _is_exact(rbm):
-        return LogPartition(evaluation.log_partition(rbm), 0.0, math.inf)
-    return evaluation.log_partition_ais(rbm, data=rows, **ais)
 
 
 def nll(rbm: RBM, rows: Tensor, log_z: LogPartition) -> tuple[float, float]:
@@ -75,10 +96,6 @@ def accuracy_lines(rbm: RBM, task: Experiment) -> list[str]:
         return []
     shares = [_accuracy(rbm, part, "label_units") for part in (task.train, task.test)]
     return [f"Accuracy  train {shares[0]:.4f}, test {shares[1]:.4f}"]
-
-
-def _is_exact(rbm: RBM) -> bool:
-    return min(rbm.n_visible, rbm.n_hidden) <= EXACT_UNITS
 
 
 def _accuracy(rbm: RBM, part: Part, by: str) -> float:

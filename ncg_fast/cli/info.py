@@ -5,29 +5,54 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+from collections.abc import Mapping
+from importlib.metadata import version
 from typing import Any
 
 import torch
 
-import ncg_fast
 from ncg_fast import backends
 from ncg_fast.benchmark import paths
 from ncg_fast.benchmark.paths import Paths
+from ncg_fast.checks import MAX_UNITS
 from ncg_fast.cli import options
 from ncg_fast.model import digits
 from ncg_fast.model.digits import EVALUATION_DIGITS, TRAINING_DIGITS
+from ncg_fast.option import Option
+from ncg_fast.training.options import COUNT, SHARE
+
+SUMMARY = "Show version, back ends and threads, and how a machine is computed."
+EXAMPLES = """\
+examples:
+  ncg-fast info
+  ncg-fast info --visible 784 --hidden 500
+  ncg-fast info --visible 784 --hidden 16384 --density 0.02 --batch-size 50 --json"""
+_DENSITY, _ROWS = "share of the connections that is on", "rows of a mini-batch, or chains"
+OPTIONS = (
+    Option("visible", int, None, "visible units", "N", within=(1, MAX_UNITS)),
+    Option("hidden", int, None, "hidden units", "N", within=(1, MAX_UNITS)),
+    Option("density", float, None, _DENSITY, "SHARE", within=SHARE, otherwise="1"),
+    Option("batch_size", int, None, _ROWS, "ROWS", within=COUNT, otherwise="128"),
+)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    about = "how its half steps are computed on the CPU: every form gives the same bits"
+    options.add(parser.add_argument_group("machine", about), OPTIONS)
+    options.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Prints a line each, or JSON."""
-    options.check_machine(vars(args))
+    _check_sizes(vars(args))
     found = None if args.visible is None else _machine(args)
     lines = {
-        "ncg_fast": ncg_fast.__version__,
+        "ncg_fast": version("ncg_fast"),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "machine": platform.machine(),
+        "processor": platform.machine(),
     }
     served = backends.report()
     limit = digits.crossover()
@@ -54,7 +79,17 @@ def _print(lines: dict[str, Any]) -> None:
         print(f"{name:<16}{value}")
 
 
-# --- the paths of a machine ---
+def _check_sizes(values: Mapping[str, Any]) -> None:
+    """Refuses a part of a machine's sizes: both layers, or none and nothing about it."""
+    visible, hidden = values["visible"], values["hidden"]
+    if (visible is None) != (hidden is None):
+        given, missing = ("hidden", "visible") if visible is None else ("visible", "hidden")
+        rule = f"--{given} must be given with --{missing}"
+        raise ValueError(f"{rule}, got --{given} {values[given]} alone. Add --{missing} N.")
+    for name in ("density", "batch_size"):
+        if visible is None and values[name] is not None:
+            rule = f"--{name.replace('_', '-')} must be left out without --visible and --hidden"
+            raise ValueError(f"{rule}, got {values[name]}. Leave it out, or add both.")
 
 
 def _machine(args: argparse.Namespace) -> dict[str, Any]:

@@ -12,7 +12,16 @@ from ncg_fast.cli import options
 from ncg_fast.experiments import run_folder
 from ncg_fast.model.rbm import RBM
 
+SUMMARY = "Draw the figures of a run anew."
+EXAMPLES = "example: ncg-fast plot runs/digits-1"
+OPTIONS = options.IMAGE_SHAPE, options.THREADS
 _N_SAMPLES, _N_STEPS = 64, 1000
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    options.add_model(parser)
+    options.add(parser, OPTIONS)
 
 
 def run(args: argparse.Namespace) -> int:

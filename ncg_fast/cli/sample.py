@@ -12,16 +12,46 @@ import torch
 from torch import Tensor
 
 from ncg_fast import files, plotting
+from ncg_fast.checks import MAX_CHAINS
 from ncg_fast.cli import options
 from ncg_fast.experiments import run_folder
 from ncg_fast.model.rbm import RBM
+from ncg_fast.option import Option
+from ncg_fast.training.options import COUNT, SEED
+
+SUMMARY = "Draw samples of a trained machine."
+EXAMPLES = """\
+examples:
+  ncg-fast sample runs/digits-1 --n 100
+  ncg-fast sample runs/digits-1 --output digits.png
+  ncg-fast sample runs/mnist-2 --label 7            of a machine trained with --labels
+  ncg-fast sample runs/digits-1 --clamp top.npy     0 and 1 where held, NaN where free"""
+_CLAMP = "0 and 1 where a unit is held, NaN where it is free: (n_visible,) or (n, n_visible)"
+OPTIONS = (
+    Option("n", int, 64, "samples", "N", within=(1, MAX_CHAINS)),
+    Option("steps", int, 1000, "Gibbs sweeps of each chain", "K", within=COUNT),
+    Option("clamp", str, None, _CLAMP, "FILE.npy"),
+    Option("label", int, None, "hold the label units at this class", "CLASS"),
+    Option("seed", int, 0, "of the draws, in [0, 2^63)", "SEED", within=SEED),
+    options.IMAGE_SHAPE,
+    options.DEVICE,
+    options.THREADS,
+)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command."""
+    options.add_model(parser)
+    options.add(parser, OPTIONS)
+    text = "files ending in .npy or .png (default: samples.npy and samples.png beside the model)"
+    parser.add_argument("--output", nargs="+", metavar="FILE", help=text)
 
 
 def run(args: argparse.Namespace) -> int:
     """Draws, writes and prints the paths."""
     device = options.device(args.device)
     for name in args.output or ():
-        options.check_output(Path(name))
+        _check_output(Path(name))
     rbm, folder, config = run_folder.open_model(args.model)
     paths = [Path(name) for name in args.output or (folder / "samples.npy", folder / "samples.png")]
     options.check_image_shape(args.image_shape, rbm.n_visible - rbm.n_labels)
@@ -84,3 +114,12 @@ def _read_clamp(file: str) -> Tensor:
         raise files.same_kind(error, message) from error
     except (ValueError, EOFError, TypeError, SyntaxError) as error:
         raise ValueError(f"{rule}, got {file}: {error}. {remedy}") from error
+
+
+def _check_output(path: Path) -> None:
+    """Refuses a file whose name says no format, or whose folder does not exist."""
+    if path.suffix not in (".npy", ".png"):
+        raise ValueError(f"--output must end in .npy or .png, got {path}. Rename it.")
+    if not path.parent.is_dir():
+        error = FileNotFoundError(f"No such folder: {path.parent}")
+        raise files.unwritable("", path, error)

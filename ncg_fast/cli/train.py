@@ -10,31 +10,63 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ncg_fast.checks import MAX_FLOAT32
 from ncg_fast.cli import evaluate, options, plot
+from ncg_fast.evaluation import partition
+from ncg_fast.experiments import config as run_config
 from ncg_fast.experiments import run_folder
 from ncg_fast.experiments import setup as experiment
-from ncg_fast.experiments.run_folder import Config
+from ncg_fast.experiments.config import GROUPS, Config
 from ncg_fast.experiments.setup import Experiment
 from ncg_fast.model.rbm import RBM
 from ncg_fast.training import checkpoint
+from ncg_fast.training import options as training
 from ncg_fast.training.fit import fit
 from ncg_fast.training.history import EpochRecord, History
 
-_RATES = "lr", "lr_strength", "momentum", "weight_decay"
-_OF_FIT = "epochs", "batch_size", "persistent", "rule", "checkpoint_every", *_RATES
+SUMMARY = "Train a machine."
+EXAMPLES = """\
+examples:
+  ncg-fast train                                    data set digits, in seconds
+  ncg-fast train --data mnist --hidden 500 --density 0.5 --steps 10 --batch-size 50 \\
+                 --lr 0.1 --lr-strength 0.5 --epochs 10
+  ncg-fast train --data rows.npz --persistent --chains 100 --steps 1
+  ncg-fast train --data mnist --labels              classifies, too
+  ncg-fast train --output runs/mnist-1 --resume     goes on after Ctrl-C or a crash
+  ncg-fast train --output runs/mnist-1 --resume --epochs 60
+
+A run folder holds config.json, metrics.jsonl (a line an epoch), checkpoint.safetensors,
+model.safetensors and figures/*.png."""
+OPTIONS = *run_config.OPTIONS.values(), options.DEVICE, options.THREADS
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the command; those of ``Config`` are None where they are not given."""
+    for name in GROUPS:
+        group = parser.add_argument_group(name)
+        if name == "run":
+            text = "run folder, new or empty (default: runs/DATA-1, -2, ...)"
+            group.add_argument("--output", metavar="FOLDER", help=text)
+            text = "go on with the run in --output, with its options"
+            group.add_argument("--resume", action="store_true", help=text)
+        chosen = (each for each in run_config.OPTIONS.values() if each.group == name)
+        options.add(group, chosen, with_defaults=False)
+    group.add_argument("--no-figures", action="store_true", help="draw none")
+    options.add(group, (options.DEVICE, options.THREADS))
+    group.add_argument("--quiet", action="store_true", help="print errors only")
 
 
 def run(args: argparse.Namespace) -> int:
     """Trains, draws the figures, and says how it went."""
     started, device = time.perf_counter(), options.device(args.device)
-    given: dict[str, Any] = {name: getattr(args, name, None) for name in run_folder.OPTIONS}
+    given: dict[str, Any] = {name: getattr(args, name) for name in run_config.OPTIONS}
     given = {name: value for name, value in given.items() if value is not None}
-    config = run_folder.resumed(args.output, given) if args.resume else Config(**given)
-    options.check_training(config)
+    config = run_config.resumed(args.output, given) if args.resume else Config(**given)
+    _check(args.prog, config)
     if args.output is not None and not args.resume:
         run_folder.check_free(args.output)
     task = experiment.load(config)
-    options.check_batch(task.config, len(task.train.rows))
+    _check_batch(task.config, len(task.train.rows))
     rbm = experiment.machine(task).to(device)
     task = experiment.moved(task, device)
     records = _done(args, config)
@@ -62,6 +94,24 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check(prog: str, config: Config) -> None:
+    """Refuses what is out of range, also in config.json, and what does not go together."""
+    options.check(prog, run_config.OPTIONS.values(), vars(config))
+    if config.n_chains is not None and not config.persistent:
+        rule = "--chains must be left out without --persistent"
+        raise ValueError(f"{rule}, got {config.n_chains}. Leave it out, or add --persistent.")
+    if config.lr_strength is None and 5 * config.lr > MAX_FLOAT32:
+        rule = f"--lr must be at most {MAX_FLOAT32 / 5:g} without --lr-strength"
+        raise ValueError(f"{rule}, got {config.lr}. Lower it.")
+
+
+def _check_batch(config: Config, n_rows: int) -> None:
+    """Refuses a batch of more rows than there are."""
+    if config.batch_size is not None and config.batch_size > n_rows:
+        rule = f"--batch-size must be at most the number of rows, {n_rows}"
+        raise ValueError(f"{rule}, got {config.batch_size}. Lower it, or leave it out.")
+
+
 def _done(args: argparse.Namespace, config: Config) -> list[dict[str, Any]]:
     """The records of the run to go on with, none where it has no checkpoint yet."""
     saved = Path(args.output or "", checkpoint.CHECKPOINT_NAME)
@@ -79,7 +129,7 @@ def _fit(
 ) -> History:
     """Calls ``fit``, with the run folder kept in step with the checkpoint."""
     config, saved = task.config, folder / checkpoint.CHECKPOINT_NAME
-    before = run_folder.read_config(folder) if args.resume else None
+    before = run_config.read(folder) if args.resume else None
     with_bar = not args.quiet and sys.stderr.isatty()
 
     def record(_: RBM, measured: EpochRecord) -> None:
@@ -88,18 +138,15 @@ def _fit(
             print(_progress(measured, config.epochs), flush=True)
 
     try:
-        run_folder.write_config(folder, config)
-        run_folder.write_records(folder, done)
+        run_folder.write_start(folder, config, done)
+        chosen = {name: getattr(config, name) for name in training.OPTIONS}
         return fit(
             rbm,
             task.train.rows,
-            **{name: getattr(config, name) for name in _OF_FIT},
-            n_steps=config.steps,
-            n_chains=config.chains,
+            **{**chosen, "nll_every": config.nll_interval},
             callbacks=[record],
             progress=with_bar,
             x_held_out=task.test.rows,
-            nll_every=config.nll_interval,
             checkpoint_dir=folder,
             resume=args.resume,
         )
@@ -108,8 +155,7 @@ def _fit(
             run_folder.discard(folder)  # nothing was trained: the name stays free
         if before is not None and isinstance(error, ValueError | OSError):
             with contextlib.suppress(OSError):  # refused, or no room: as it was, if that fits
-                run_folder.write_config(folder, before)
-                run_folder.write_records(folder, done)
+                run_folder.write_start(folder, before, done)
         raise
 
 
@@ -149,7 +195,7 @@ def _likelihood(rbm: RBM, task: Experiment, history: History) -> list[str]:
     last = history[-1]
     train, test = (last.train_nll, last.train_nll_error), (last.test_nll, last.test_nll_error)
     if last.train_nll is None:
-        log_z = evaluate.log_partition(rbm, task.train.rows)
+        log_z = partition.exact_or_ais(rbm, data=task.train.rows)
         train, test = (evaluate.nll(rbm, part.rows, log_z) for part in (task.train, task.test))
     shown = [
         f"{name} {mean:.2f} ± {error:.2f}"

@@ -1,4 +1,6 @@
-"""Masks (n_hidden, n_visible), True where a connection is: initial patterns and strength.
+"""Masks (n_hidden, n_visible), bool, True where a connection is: initial patterns and strength.
+
+The same arguments give the same bits; one that is out of range is a ValueError.
 
 Source of line, spiral, convolution and strength: A. C. N. de Oliveira and D. R. Figueiredo,
 "Optimizing Connectivity through Network Gradients for Restricted Boltzmann Machines", 2209.06932.
@@ -25,17 +27,7 @@ def dense_mask(n_hidden: int, n_visible: int) -> Tensor:
     """Connects every hidden unit to every visible unit: A_ij = 1.
 
     Args:
-        n_hidden: at least 1.
-        n_visible: at least 1.
-
-    Returns:
-        mask (n_hidden, n_visible), bool.
-
-    Raises:
-        ValueError: a size is out of range.
-
-    Note:
-        Deterministic.
+        n_hidden, n_visible: at least 1.
 
     Example:
         >>> dense_mask(2, 3).sum().item()
@@ -49,16 +41,9 @@ def random_mask(n_hidden: int, n_visible: int, density: float, *, seed: int = 0)
     """Switches each connection on independently: A_ij = [u_ij < density], u_ij ~ U[0, 1).
 
     Args:
-        n_hidden: at least 1.
-        n_visible: at least 1.
+        n_hidden, n_visible: at least 1.
         density: probability in [0, 1]; 0 gives no connection, 1 all.
         seed: 0 <= seed < 2^63.
-
-    Returns:
-        mask (n_hidden, n_visible), bool.
-
-    Raises:
-        ValueError: an argument is out of range.
 
     Note:
         Deterministic: numpy's default_rng of the seed, in a stream of its own, row by row.
@@ -85,18 +70,8 @@ def line_mask(n_hidden: int, n_visible: int, n_connections: int) -> Tensor:
     1, 1 + step, ..., then 2, 2 + step, ...; hidden units beyond n_visible repeat them in order.
 
     Args:
-        n_hidden: at least 1.
-        n_visible: at least 1.
+        n_hidden, n_visible: at least 1.
         n_connections: per hidden unit, in [1, n_visible].
-
-    Returns:
-        mask (n_hidden, n_visible), bool.
-
-    Raises:
-        ValueError: an argument is out of range.
-
-    Note:
-        Deterministic: no seed.
 
     Example:
         >>> line_mask(3, 4, 2).int().tolist()
@@ -114,9 +89,9 @@ def spiral_mask(n_hidden: int, n_visible: int, n_connections: int) -> Tensor:
 
         A_ij = [(position(j) - position(i)) mod n_visible < n_connections]
 
-    position(j) is the place of pixel j (row-major) on the path from the top left corner, clockwise
+    position(j) is the place of pixel j (row-major) on a spiral from the top left corner, clockwise
     and inward: top row to the right, last column down, bottom row to the left, first column up, and
-    so on for what is left. After the innermost pixel the path goes on at its first. Hidden unit i
+    so on for what is left. After the innermost pixel comes the first again. Hidden unit i
     sees pixel i and the n_connections - 1 pixels that follow it.
 
     Args:
@@ -124,14 +99,8 @@ def spiral_mask(n_hidden: int, n_visible: int, n_connections: int) -> Tensor:
         n_visible: side^2.
         n_connections: per hidden unit, in [1, n_visible].
 
-    Returns:
-        mask (n_hidden, n_visible), bool.
-
     Raises:
         ValueError: n_hidden is not n_visible, no square, or an argument is out of range.
-
-    Note:
-        Deterministic: no seed.
 
     Example:
         >>> spiral_mask(4, 4, 2).int().tolist()
@@ -140,15 +109,16 @@ def spiral_mask(n_hidden: int, n_visible: int, n_connections: int) -> Tensor:
     op, remedy = "spiral_mask", "Use line_mask for other sizes."
     _check_sizes(op, n_hidden, n_visible)
     side = math.isqrt(n_visible)
-    checks.require(side**2 == n_visible, op, "n_visible must be a square", n_visible, remedy)
-    rule = f"n_hidden must be n_visible = {n_visible}"
-    checks.require(n_hidden == n_visible, op, rule, n_hidden, remedy)
+    if side**2 != n_visible:
+        raise checks.error(op, "n_visible must be a square", n_visible, remedy)
+    if n_hidden != n_visible:
+        raise checks.error(op, f"n_hidden must be n_visible = {n_visible}", n_hidden, remedy)
     rest, edges = np.arange(n_visible).reshape(side, side), []
     while rest.size:
         edges.append(rest[0])
         rest = np.rot90(rest[1:])  # turns the next edge into the top row
-    path = np.concatenate(edges)
-    return _runs(op, np.argsort(path), path, n_connections)
+    spiral = np.concatenate(edges)
+    return _runs(op, np.argsort(spiral), spiral, n_connections)
 
 
 def convolution_mask(image_shape: tuple[int, int], n_hidden: int) -> Tensor:
@@ -163,25 +133,20 @@ def convolution_mask(image_shape: tuple[int, int], n_hidden: int) -> Tensor:
     Returns:
         mask (n_hidden, rows * cols), bool; hidden unit r * m + c, pixel y * cols + x.
 
-    Raises:
-        ValueError: an argument is out of range.
-
-    Note:
-        Deterministic: no seed.
-
     Example:
         >>> convolution_mask((28, 28), 484).sum(1).unique().item()
         49
     """
     op = "convolution_mask"
-    sound = isinstance(image_shape, tuple | list) and len(image_shape) == 2
-    checks.require(sound, op, "image_shape must be (rows, cols)", image_shape, "Pass both.")
+    if not isinstance(image_shape, tuple | list) or len(image_shape) != 2:
+        raise checks.error(op, "image_shape must be (rows, cols)", image_shape, "Pass both.")
     limit = min(
         checks.integer(op, "image_shape", side, 1, checks.MAX_UNITS) for side in image_shape
     )
     m = math.isqrt(checks.integer(op, "n_hidden", n_hidden, 1, checks.MAX_UNITS))
-    rule = f"n_hidden must be m^2 with 1 <= m <= {limit}"
-    checks.require(m**2 == n_hidden and m <= limit, op, rule, n_hidden, "Use line_mask.")
+    if m**2 != n_hidden or m > limit:
+        rule = f"n_hidden must be m^2 with 1 <= m <= {limit}"
+        raise checks.error(op, rule, n_hidden, "Use line_mask.")
     bands = (
         np.tri(m, side, side - m, dtype=bool) & ~np.tri(m, side, -1, dtype=bool)
         for side in image_shape
@@ -189,13 +154,14 @@ def convolution_mask(image_shape: tuple[int, int], n_hidden: int) -> Tensor:
     return torch.from_numpy(np.kron(*bands))
 
 
-_PATTERNS: dict[str, tuple[Callable[..., Tensor], tuple[str, ...]]] = {
+_MAKERS: dict[str, tuple[Callable[..., Tensor], tuple[str, ...]]] = {
     "dense": (dense_mask, ("n_hidden", "n_visible")),
     "random": (random_mask, ("n_hidden", "n_visible", "density", "seed")),
     "line": (line_mask, ("n_hidden", "n_visible", "n_connections")),
     "spiral": (spiral_mask, ("n_hidden", "n_visible", "n_connections")),
     "convolution": (convolution_mask, ("n_hidden", "image_shape")),
 }
+PATTERNS = tuple(_MAKERS)
 
 
 def initial_mask(
@@ -219,9 +185,6 @@ def initial_mask(
         image_shape: (rows, cols), for "convolution".
         seed: for "random", 0 <= seed < 2^63.
 
-    Returns:
-        mask (n_hidden, n_visible), bool.
-
     Raises:
         ValueError: unknown pattern, or an argument that is missing or out of range.
 
@@ -233,16 +196,17 @@ def initial_mask(
         0.5
     """
     op = "initial_mask"
-    maker, names = _PATTERNS[checks.choice(op, "pattern", pattern, tuple(_PATTERNS))]
+    maker, names = _MAKERS[checks.choice(op, "pattern", pattern, PATTERNS)]
     given: dict[str, Any] = {"n_hidden": n_hidden, "n_visible": n_visible, "density": density}
     given |= {"n_connections": n_connections, "image_shape": image_shape, "seed": seed}
     for name in names:
-        rule, remedy = f'{name} must be given for "{pattern}"', f"Pass {name}=."
-        checks.require(given[name] is not None, op, rule, None, remedy)
+        if given[name] is None:
+            raise checks.error(op, f'{name} must be given for "{pattern}"', None, f"Pass {name}=.")
     mask = maker(**{name: given[name] for name in names})
-    rule = f"n_visible must be rows * cols = {mask.shape[1]}"
-    remedy = "Append label columns to the mask of the pixels."
-    checks.require(mask.shape[1] == n_visible, op, rule, n_visible, remedy)
+    if mask.shape[1] != n_visible:
+        rule = f"n_visible must be rows * cols = {mask.shape[1]}"
+        remedy = "Append label columns to the mask of the pixels."
+        raise checks.error(op, rule, n_visible, remedy)
     return mask
 
 
@@ -255,9 +219,6 @@ def initial_strength(mask: Tensor, *, seed: int = 0) -> Tensor:
 
     Returns:
         connection_strength (n_hidden, n_visible), float32 multiples of 2^-24, on the mask's device.
-
-    Raises:
-        ValueError: mask or seed is out of range.
 
     Note:
         Deterministic: numpy's default_rng of the seed, in a stream of its own, row by row.
@@ -286,10 +247,10 @@ def _generator(op: str, seed: int, stream: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(stream,)))
 
 
-def _runs(op: str, starts: Any, path: Any, n_connections: int) -> Tensor:
-    """Connects hidden unit i to n_connections places of the path, from path[starts[i]] on."""
-    checks.integer(op, "n_connections", n_connections, 1, len(path))
-    places = (starts[:, None] + np.arange(n_connections)) % len(path)
-    mask = np.zeros((len(starts), len(path)), dtype=bool)
-    np.put_along_axis(mask, path[places], True, axis=1)
+def _runs(op: str, starts: Any, pixels: Any, n_connections: int) -> Tensor:
+    """Connects hidden unit i to n_connections of the pixels in this order, from starts[i] on."""
+    checks.integer(op, "n_connections", n_connections, 1, len(pixels))
+    places = (starts[:, None] + np.arange(n_connections)) % len(pixels)
+    mask = np.zeros((len(starts), len(pixels)), dtype=bool)
+    np.put_along_axis(mask, pixels[places], True, axis=1)
     return torch.from_numpy(mask)

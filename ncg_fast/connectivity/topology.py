@@ -1,9 +1,12 @@
-"""Topology of masks (n_hidden, n_visible): label columns, density, degrees, distance."""
+"""Topology of masks (n_hidden, n_visible): label columns, density, degrees, distance.
+
+Counts and their ratios are exact; an argument that is out of range is a ValueError.
+"""
 
 from __future__ import annotations
 
 import importlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,9 +31,6 @@ def protect_labels(mask: Tensor, n_labels: int) -> Tensor:
     Returns:
         mask (n_hidden, n_visible), bool, a new tensor.
 
-    Raises:
-        ValueError: an argument is out of range.
-
     Note:
         Deterministic; the mask given is not changed.
 
@@ -52,12 +52,6 @@ def density(mask: Tensor, n_labels: int = 0) -> float:
     Returns:
         A number in [0, 1].
 
-    Raises:
-        ValueError: an argument is out of range.
-
-    Note:
-        Deterministic, an exact ratio of counts.
-
     Example:
         >>> density(torch.eye(4) > 0)
         0.25
@@ -74,12 +68,6 @@ def degrees(mask: Tensor) -> Degrees:
 
     Returns:
         Degrees of the hidden and the visible units, on the mask's device.
-
-    Raises:
-        ValueError: mask is not of that shape and dtype.
-
-    Note:
-        Deterministic, exact counts.
 
     Example:
         >>> degrees(torch.ones(2, 3) > 0).visible.tolist()
@@ -103,9 +91,6 @@ def topology_distance(mask_a: Tensor, mask_b: Tensor, *, n_labels: int = 0) -> f
 
     Returns:
         A number in [0, 1].
-
-    Raises:
-        ValueError: an argument is out of range.
         RuntimeError: SciPy is missing.
 
     Note:
@@ -121,9 +106,9 @@ def topology_distance(mask_a: Tensor, mask_b: Tensor, *, n_labels: int = 0) -> f
     op = "topology_distance"
     a = _without_labels(op, "mask_a", mask_a, n_labels, 1).cpu().double()
     b = _without_labels(op, "mask_b", mask_b, n_labels, 1).cpu().double()
-    rule = f"mask_b must have the shape of mask_a, {tuple(mask_a.shape)}"
-    remedy = "Compare masks of one size."
-    checks.require(a.shape == b.shape, op, rule, tuple(mask_b.shape), remedy)
+    if a.shape != b.shape:
+        rule = f"mask_b must have the shape of mask_a, {tuple(mask_a.shape)}"
+        raise checks.error(op, rule, tuple(mask_b.shape), "Compare masks of one size.")
     try:
         optimize = importlib.import_module("scipy.optimize")
     except ImportError as error:
@@ -135,17 +120,19 @@ def topology_distance(mask_a: Tensor, mask_b: Tensor, *, n_labels: int = 0) -> f
     return float(distance[optimize.linear_sum_assignment(distance)].mean())
 
 
-def check_mask(op: str, argument: str, mask: Tensor) -> None:
+def check_mask(op: str, argument: str, mask: Any) -> Tensor:
     """A bool tensor with two axes, not empty."""
+    actual = type(mask).__name__
+    if isinstance(mask, Tensor):
+        if mask.dtype == torch.bool and mask.dim() == 2 and mask.numel() > 0:
+            return mask
+        actual = f"{mask.dtype} {tuple(mask.shape)}"
     rule = f"{argument} must be a bool tensor (n_hidden, n_visible)"
-    is_tensor = isinstance(mask, Tensor)
-    actual = f"{mask.dtype} {tuple(mask.shape)}" if is_tensor else type(mask).__name__
-    sound = is_tensor and mask.dtype == torch.bool and mask.dim() == 2 and mask.numel() > 0
-    checks.require(sound, op, rule, actual, "Pass one row per hidden unit, as torch.bool.")
+    raise checks.error(op, rule, actual, "Pass one row per hidden unit, as torch.bool.")
 
 
 def _without_labels(op: str, argument: str, mask: Tensor, n_labels: int, n_min: int) -> Tensor:
-    """The columns before the last n_labels, at least n_min of them, after all checks."""
+    """The columns before the last n_labels, at least n_min of them, checked."""
     check_mask(op, argument, mask)
     checks.integer(op, "n_labels", n_labels, 0, mask.shape[1] - n_min)
     return mask[:, : mask.shape[1] - n_labels]

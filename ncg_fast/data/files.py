@@ -14,6 +14,7 @@ _FILE_KEYS = r"(x_)?(train|test)|x|valid|y|y_(train|test|valid)|d|alphabet"
 
 
 def fault(argument: str, rule: str, actual: str, remedy: str) -> ValueError:
+    """The error of a data set or of an argument of ``load``."""
     return ValueError(f"data.load: {argument} must {rule}, got {actual}. {remedy}.")
 
 
@@ -27,6 +28,7 @@ class Source(NamedTuple):
 
 
 def read(path: Path) -> dict[str, Array]:
+    """The arrays of a .npz file that ``load`` knows, or the one of a .npy file, as x."""
     try:
         # Opened here because numpy leaves the file open when the archive is damaged.
         with path.open("rb") as file:
@@ -61,6 +63,7 @@ def read_folder(folder: Path) -> dict[str, Array]:
 
 
 def split(name: str, arrays: dict[str, Array]) -> Source:
+    """Training and test rows: the two arrays of these names, or a random fifth of one for tests."""
     arrays = {key.removeprefix("x_"): array for key, array in arrays.items()}
     if {"train", "test"} <= arrays.keys():
         train, test = (_part(name, part, arrays) for part in ("train", "test"))

@@ -80,13 +80,13 @@ def load(
 
         stochastic: v = [u <= grey],  u ~ U[0, 1)         threshold: v = [grey >= 0.5]
 
-    Grey is value / 255 for integers, value / 16 for digits, and the value itself for floats. Sets
+    Grey is value / 255 for integers, value / 16 in "digits", and the value itself for floats. Sets
     that hold only 0 and 1 stay as they are.
 
     Splits: files with a train and a test array keep that split, and validation rows are left out
     (Connect-4: 16000 / 47557, mushrooms: 2000 / 5624). Of any other file the first array among x,
     train, test, valid is permuted by numpy's default_rng(0), and the last n // 5 rows (at least 1)
-    are the test set. Digits: the first 1437 rows train, the last 360 test. Bars and stripes: all
+    are the test set. "digits": the first 1437 rows train, the last 360 test. Bars and stripes: all
     2 * 2^N rows (uniform images twice) are both sets while that is at most 2^16, N <= 15; beyond,
     where no memory holds them, 2^14 training and 2^12 test rows are drawn with numpy's
     default_rng(0), without repetition, from those that are not uniform, half bars, half stripes.
@@ -140,8 +140,8 @@ def _named(name: str) -> Source:
     if bars:
         return _bars_and_stripes(int(bars[1] or 4))
     if name == "digits":
-        digits, n = _scikit_datasets().load_digits(), 1437
-        images, labels = digits.images / 16.0, digits.target
+        found, n = _scikit_datasets().load_digits(), 1437
+        images, labels = found.images / 16.0, found.target
         return Source(images[:n], images[n:], labels[:n], labels[n:])
     folders = _set_folders()
     if name in folders:

@@ -1,4 +1,8 @@
-"""How good a machine is: likelihoods, partition function, classification."""
+"""How good a machine is: likelihoods, partition function, classification.
+
+Nothing here changes a machine: its parameters, its seed and the number of its next sweep stay, so
+training ends with the same bits whether it was evaluated in between or not.
+"""
 
 from ncg_fast.evaluation.classification import accuracy, classify, with_labels
 from ncg_fast.evaluation.likelihood import LogLikelihood, log_likelihood, pseudo_log_likelihood

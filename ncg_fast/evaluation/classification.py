@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ncg_fast import checks
-from ncg_fast.model import units as states
+from ncg_fast.model import units
 from ncg_fast.model.rbm import RBM, check_machine
 
 
@@ -35,7 +35,7 @@ def with_labels(x: Tensor, labels: Tensor, n_labels: int) -> Tensor:
     op = "with_labels"
     checks.integer(op, "n_labels", n_labels, 1, checks.MAX_UNITS)
     checks.axes(op, "x", x, ("n", "n_features"))
-    states.check_dtype(op, "x", x)
+    units.check_dtype(op, "x", x)
     one_hot = F.one_hot(_labels(op, labels, len(x), n_labels), n_labels)
     return torch.cat([x, one_hot.to(x)], dim=1)
 
@@ -68,12 +68,13 @@ def classify(rbm: RBM, x: Tensor, *, method: str = "label_units") -> Tensor:
     """
     op = "classify"
     check_machine(op, rbm)
-    has_labels, remedy = rbm.n_labels > 0, "Use RBM(..., n_labels=...)."
-    checks.require(has_labels, op, "rbm must have label units", "n_labels = 0", remedy)
+    if rbm.n_labels == 0:
+        rule, remedy = "rbm must have label units", "Use RBM(..., n_labels=...)."
+        raise checks.error(op, rule, "n_labels = 0", remedy)
     checks.choice(op, "method", method, ("label_units", "free_energy"))
     n_features = rbm.n_visible - rbm.n_labels
-    _, n = states.encode(op, "x", x, n_features)
-    rows = x.detach().view(n, n_features)
+    rows = units.checked(op, "x", x, n_features)
+    n = len(rows)
     if method == "label_units":
         unknown = torch.full((n, rbm.n_labels), 0.5, device=rows.device)
         mean = rbm.reconstruct(torch.cat([rows.float(), unknown], dim=1))
@@ -108,8 +109,9 @@ def accuracy(rbm: RBM, x: Tensor, labels: Tensor, *, method: str = "label_units"
     """
     op = "accuracy"
     predicted = classify(rbm, x, method=method)
-    rule, remedy = "x must have at least one row", "Pass the rows to classify."
-    checks.require(len(predicted) > 0, op, rule, tuple(x.shape), remedy)
+    if len(predicted) == 0:
+        rule = "x must have at least one row"
+        raise checks.error(op, rule, tuple(x.shape), "Pass the rows to classify.")
     labels = _labels(op, labels, len(predicted), rbm.n_labels)
     return float((predicted == labels.to(predicted)).double().mean())
 
@@ -117,13 +119,15 @@ def accuracy(rbm: RBM, x: Tensor, labels: Tensor, *, method: str = "label_units"
 def _labels(op: str, labels: Tensor, n: int, n_labels: int) -> Tensor:
     """Labels of n rows, checked, int64."""
     checks.dense(op, "labels", labels)
-    shape, remedy = tuple(labels.shape), "Pass one label a row."
-    checks.require(shape == (n,), op, f"labels must have shape (n,) = ({n},)", shape, remedy)
-    whole = not (labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool)
-    remedy = "Use labels.to(torch.int64)."
-    checks.require(whole, op, "labels must be integers", str(labels.dtype), remedy)
+    shape = tuple(labels.shape)
+    if shape != (n,):
+        rule = f"labels must have shape (n,) = ({n},)"
+        raise checks.error(op, rule, shape, "Pass one label a row.")
+    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        remedy = "Use labels.to(torch.int64)."
+        raise checks.error(op, "labels must be integers", str(labels.dtype), remedy)
     low, high = (int(labels.min()), int(labels.max())) if n else (0, 0)
-    rule = f"labels must be in [0, {n_labels})"
-    sound, remedy = low >= 0 and high < n_labels, "Count classes from 0."
-    checks.require(sound, op, rule, f"values in [{low}, {high}]", remedy)
+    if low < 0 or high >= n_labels:
+        rule = f"labels must be in [0, {n_labels})"
+        raise checks.error(op, rule, f"values in [{low}, {high}]", "Count classes from 0.")
     return labels.to(torch.int64)

@@ -1,8 +1,4 @@
-"""Log partition function, likelihood and classification of a restricted Boltzmann machine.
-
-Nothing here changes a machine: its parameters, its seed and the number of its next sweep stay, so
-training ends with the same bits whether it was evaluated on the way or not.
-"""
+"""Likelihood and pseudo-likelihood of rows."""
 
 from __future__ import annotations
 
@@ -16,13 +12,8 @@ from torch.nn import functional as F
 
 from ncg_fast import checks
 from ncg_fast.evaluation import partition
-from ncg_fast.evaluation.partition import (
-    EXACT_UNITS,
-    LogPartition,
-    log_partition,
-    log_partition_ais,
-)
-from ncg_fast.model import units as states
+from ncg_fast.evaluation.partition import LogPartition
+from ncg_fast.model import units
 from ncg_fast.model.rbm import RBM, check_machine
 
 
@@ -67,22 +58,23 @@ def log_likelihood(
     """
     op = "log_likelihood"
     check_machine(op, rbm)
-    rows, n = states.encode(op, "x", x, rbm.n_visible)
-    remedy = "Pass the rows to evaluate."
-    checks.require(n > 0, op, "x must have at least one row", tuple(x.shape), remedy)
-    binary = rows.dtype == torch.int64
-    checks.require(binary, op, "x must hold only 0 and 1", "values in between", "Binarise it.")
+    rows = units.checked(op, "x", x, rbm.n_visible)
+    n = len(rows)
+    if n == 0:
+        rule = "x must have at least one row"
+        raise checks.error(op, rule, tuple(x.shape), "Pass the rows to evaluate.")
+    if rows.dtype != torch.bool:
+        raise checks.error(op, "x must hold only 0 and 1", "values in between", "Binarise it.")
     partition.check_ais(op, ais)
-    rule, remedy = "options of AIS must be left out with log_z", "Pass one of the two."
-    checks.require(log_z is None or not ais, op, rule, ", ".join(ais), remedy)
-    if log_z is None and min(rbm.n_visible, rbm.n_hidden) <= EXACT_UNITS:
-        log_z = log_partition(rbm)
-    elif log_z is None:
+    if log_z is not None and ais:
+        rule = "options of AIS must be left out with log_z"
+        raise checks.error(op, rule, ", ".join(ais), "Pass one of the two.")
+    if log_z is None:
         base = {} if ais.get("base") == "uniform" else {"data": x}
-        log_z = log_partition_ais(rbm, **{**base, **ais})
+        log_z = partition.exact_or_ais(rbm, **{**base, **ais})
     if not isinstance(log_z, LogPartition):
         log_z = LogPartition(checks.number(op, "log_z", log_z), 0.0, math.inf)
-    per_sample = -rbm.free_energy(x.view(n, rbm.n_visible)) - log_z.value
+    per_sample = -rbm.free_energy(rows) - log_z.value
     variance = float(per_sample.var()) / n if n > 1 else math.nan
     standard_error = math.sqrt(variance + log_z.standard_error**2)
     return LogLikelihood(float(per_sample.mean()), standard_error, per_sample)
@@ -116,11 +108,10 @@ def pseudo_log_likelihood(rbm: RBM, x: Tensor, *, seed: int = 0) -> Tensor:
     """
     op = "pseudo_log_likelihood"
     check_machine(op, rbm)
-    _, n = states.encode(op, "x", x, rbm.n_visible)
+    rows = units.checked(op, "x", x, rbm.n_visible)
     checks.integer(op, "seed", seed, 0, checks.MAX_SEED)
-    rows = x.detach().view(n, rbm.n_visible)
-    rows = rows if rows.is_floating_point() else rows.to(torch.uint8)
-    units = np.random.default_rng(seed).integers(rbm.n_visible, size=(n, 1))
-    unit = torch.from_numpy(units).to(rows.device)
+    rows = rows.to(torch.uint8) if rows.dtype == torch.bool else rows
+    drawn = np.random.default_rng(seed).integers(rbm.n_visible, size=(len(rows), 1))
+    unit = torch.from_numpy(drawn).to(rows.device)
     flipped = rows.scatter(1, unit, 1 - rows.gather(1, unit))
     return rbm.n_visible * F.logsigmoid(rbm.free_energy(flipped) - rbm.free_energy(rows))

@@ -1,7 +1,4 @@
-"""The partition function of a machine, exact or by annealed importance sampling.
-
-Nothing here changes a machine: see ``evaluation.py``.
-"""
+"""The partition function of a machine, exact or by annealed importance sampling."""
 
 from __future__ import annotations
 
@@ -15,10 +12,10 @@ from torch.nn import functional as F
 
 from ncg_fast import checks, ops
 from ncg_fast.backends.numerics import WORD
-from ncg_fast.model import units as states
+from ncg_fast.model import units
 from ncg_fast.model.digits import EVALUATION_DIGITS
 from ncg_fast.model.rbm import RBM, check_machine
-from ncg_fast.ops import arguments as op_checks
+from ncg_fast.ops import arguments
 from ncg_fast.seeds import derived_seed
 
 EXACT_UNITS = 25  # the smaller layer is enumerated up to this size
@@ -33,6 +30,18 @@ class LogPartition(NamedTuple):
     value: float
     standard_error: float
     effective_sample_size: float
+
+
+def is_exact(rbm: RBM) -> bool:
+    """Whether ``log_partition`` is feasible."""
+    return min(rbm.n_visible, rbm.n_hidden) <= EXACT_UNITS
+
+
+def exact_or_ais(rbm: RBM, **ais: Any) -> LogPartition:
+    """log Z: exact where that is feasible, else by ``log_partition_ais`` with these arguments."""
+    if is_exact(rbm):
+        return LogPartition(log_partition(rbm), 0.0, math.inf)
+    return log_partition_ais(rbm, **ais)
 
 
 def log_partition(rbm: RBM) -> float:
@@ -61,8 +70,9 @@ def log_partition(rbm: RBM) -> float:
     op = "log_partition"
     check_machine(op, rbm)
     n_units = min(rbm.n_visible, rbm.n_hidden)
-    rule = f"needs min(n_visible, n_hidden) <= {EXACT_UNITS}"
-    checks.require(n_units <= EXACT_UNITS, op, rule, n_units, "Use log_partition_ais.")
+    if not is_exact(rbm):
+        rule = f"needs min(n_visible, n_hidden) <= {EXACT_UNITS}"
+        raise checks.error(op, rule, n_units, "Use log_partition_ais.")
     weight, b, c = rbm.weight.detach(), rbm.visible_bias.detach(), rbm.hidden_bias.detach()
     checks.finite(op, weight=weight, visible_bias=b, hidden_bias=c)
     weight, own, other = weight.double() * rbm.mask, c.double(), b.double()
@@ -173,16 +183,16 @@ def _ladder(op: str, betas: int | Tensor | None) -> Tensor:
     if betas is None:
         return authors_betas()
     if not isinstance(betas, Tensor):
-        whole, remedy = isinstance(betas, int | float | np.integer), "Use torch.tensor(betas)."
-        rule = "betas must be an int or a floating tensor"
-        checks.require(whole, op, rule, type(betas).__name__, remedy)
+        if not isinstance(betas, int | float | np.integer):
+            rule = "betas must be an int or a floating tensor"
+            raise checks.error(op, rule, type(betas).__name__, "Use torch.tensor(betas).")
         n_betas = checks.integer(op, "betas", betas, 2, _MAX_BETAS)
         return torch.linspace(0.0, 1.0, n_betas, dtype=torch.float64, device="cpu")
-    remedy = "Use betas.double()."
     checks.dense(op, "betas", betas)
-    checks.require(betas.is_floating_point(), op, "betas must be floating", betas.dtype, remedy)
+    if not betas.is_floating_point():
+        raise checks.error(op, "betas must be floating", betas.dtype, "Use betas.double().")
     ladder = betas.detach().double().contiguous()
-    op_checks.ladder_argument(op, ladder)
+    arguments.ladder(op, ladder)
     return ladder
 
 
@@ -192,12 +202,12 @@ def _base_bias(op: str, rbm: RBM, base: str | None, data: Any) -> Tensor:
     zero = torch.zeros_like(rbm.visible_bias.detach())
     if base == "uniform":
         return zero
-    remedy = 'Pass the training rows, or use base="uniform".'
-    checks.require(data is not None, op, 'data must be given with base="data"', data, remedy)
-    _, n = states.encode(op, "data", data, rbm.n_visible)
-    total = data.detach().view(n, rbm.n_visible).sum(0, dtype=torch.float64)
-    total = total.cpu()  # its logarithm gives the same bits for every device
-    return torch.logit((total + 1) / (n + 2)).to(zero)
+    if data is None:
+        remedy = 'Pass the training rows, or use base="uniform".'
+        raise checks.error(op, 'data must be given with base="data"', data, remedy)
+    rows = units.checked(op, "data", data, rbm.n_visible)
+    total = rows.sum(0, dtype=torch.float64).cpu()  # its logarithm: the same bits on each device
+    return torch.logit((total + 1) / (len(rows) + 2)).to(zero)
 
 
 def check_ais(op: str, ais: dict[str, Any]) -> None:

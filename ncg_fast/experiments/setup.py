@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ncg_fast import connectivity, data
 from ncg_fast.evaluation import classification
-from ncg_fast.experiments.run_folder import Config
+from ncg_fast.experiments.config import Config
 from ncg_fast.model.rbm import RBM
 
 _BATCH_SIZE = 50

@@ -8,17 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ncg_fast import backends, checks, ops
+from ncg_fast import backends, checks
 from ncg_fast.backends.formats import fits, is_sparse
 from ncg_fast.backends.numerics import next_exponent
-
-if TYPE_CHECKING:
-    from ncg_fast.model.rbm import RBM
+from ncg_fast.ops.registration import registered
 
 TRAINING_DIGITS = 2  # 16-bit weights: chains and learning
 EVALUATION_DIGITS = 3  # 24-bit weights: means and energies
@@ -31,9 +29,6 @@ OTHER_CROSSOVER = 0.035
 LEAST_PAIRS = 1 << 14  # of a machine with sparse digits: of a smaller one all is near
 
 _ROOM = 4  # where connections are learned a quarter more may come on
-
-
-# --- dense or sparse ---
 
 _forced: str | None = None
 
@@ -49,12 +44,10 @@ def path(n_hidden: int, n_visible: int, density: float, device_type: str = "cpu"
 
 def crossover(device_type: str = "cpu") -> float | None:
     """The density up to which digits of a large machine are sparse; None: never, on this device."""
-    if device_type != "cpu":
+    instruction_set = backends.instruction_set() if device_type == "cpu" else None
+    if instruction_set is None:
         return None
-    kernels = backends.select(device_type)
-    if not hasattr(kernels, "instruction_set"):  # the slow reference
-        return None
-    return CROSSOVER.get(kernels.instruction_set(), OTHER_CROSSOVER)
+    return CROSSOVER.get(instruction_set, OTHER_CROSSOVER)
 
 
 @contextmanager
@@ -68,33 +61,39 @@ def forced_path(name: str) -> Iterator[None]:
         _forced = before
 
 
-# --- the digits of a machine ---
-
-
 class Digits(NamedTuple):
-    """Digits of W∘A in both directions."""
+    """Digits of W∘A in both directions, dense or sparse, and the exponent of their range."""
 
     to_hidden: Tensor
     to_visible: Tensor
+    exponent: int
+
+
+class Watched(NamedTuple):
+    """What digits depend on, and the biases, which are checked with the weights."""
+
+    weight: Tensor
+    mask: Tensor
+    visible_bias: Tensor
+    hidden_bias: Tensor
 
 
 class Stamp(NamedTuple):
     """Which tensors, and in which version; holding them keeps later ones from their addresses."""
 
-    tensors: tuple[Tensor, ...]
+    tensors: Watched
     versions: tuple[float, ...]
 
     @classmethod
-    def of(cls, rbm: RBM) -> Stamp:
-        """The tensors that digits depend on, as they are now."""
-        watched = _watched(rbm)
-        return cls(tuple(t.detach() for t in watched), tuple(map(_version, watched)))
+    def of(cls, tensors: Watched) -> Stamp:
+        """The tensors as they are now."""
+        return cls(Watched(*(t.detach() for t in tensors)), tuple(map(_version, tensors)))
 
-    def holds(self, rbm: RBM) -> bool:
+    def holds(self, tensors: Watched) -> bool:
         """Whether none of them has been replaced or changed since."""
         return all(
             now.data_ptr() == then.data_ptr() and _version(now) == version
-            for now, then, version in zip(_watched(rbm), *self, strict=True)
+            for now, then, version in zip(tensors, *self, strict=True)
         )
 
 
@@ -112,77 +111,77 @@ class DigitCache:
         self._kept: dict[int, Digits] = {}
         self._n_on = 0  # connections in the kept digits
 
-    def exponent(self, rbm: RBM) -> int | None:
-        """The exponent that goes with the machine's present weights; None: not yet known."""
-        return self._exponent if self._stamp and self._stamp.holds(rbm) else None
+    def exponent(self, tensors: Watched) -> int | None:
+        """The exponent that goes with these tensors; None: not yet known."""
+        return self._exponent if self._stamp and self._stamp.holds(tensors) else None
 
-    def restore(self, rbm: RBM, exponent: int | None) -> None:
-        """Takes a stored exponent for the machine's present weights."""
-        self._exponent, self._stamp = exponent, None if exponent is None else Stamp.of(rbm)
+    def restore(self, tensors: Watched, exponent: int | None) -> None:
+        """Takes a stored exponent for these tensors."""
+        self._exponent, self._stamp = exponent, None if exponent is None else Stamp.of(tensors)
         self._kept.clear()
 
     @torch.no_grad()
-    def get(self, rbm: RBM, n_digits: int) -> tuple[Digits, int]:
-        """Digits of the machine's present weights and mask, and their exponent.
+    def get(self, tensors: Watched, n_digits: int, *, learned: bool) -> Digits:
+        """Digits of these tensors; those of a machine that learns its mask have room for more.
 
         Raises:
             ValueError: NaN or inf in weights or biases.
         """
-        exponent = self.exponent(rbm)
+        exponent = self.exponent(tensors)
         if exponent is None or not self._kept:
-            weight = rbm.weight.detach()
-            biases = {"visible_bias": rbm.visible_bias, "hidden_bias": rbm.hidden_bias}
-            checks.finite("RBM", weight=weight, **biases)
-            exponent = next_exponent(exponent, float(weight.abs().max()))
-            self.restore(rbm, exponent)
+            exponent = next_exponent(exponent, _max_abs(tensors))
+            self.restore(tensors, exponent)
         if n_digits not in self._kept:
-            self._n_on = int(rbm.mask.count_nonzero())
-            self._kept[n_digits] = _packed(rbm, n_digits, exponent, self._n_on)
-        return self._kept[n_digits], exponent
+            self._n_on = int(tensors.mask.count_nonzero())
+            self._kept[n_digits] = _packed(tensors, n_digits, exponent, self._n_on, learned)
+        return self._kept[n_digits]
 
-    def adopt(
-        self, rbm: RBM, written: Digits, exponent: int, max_abs: float, switched: int
-    ) -> None:
+    def adopt(self, tensors: Watched, written: Digits, max_abs: float, switched: int) -> None:
         """Keeps the training digits an update wrote, which switched so many more on than off.
 
         Unless max |W| asks for another exponent, sparse ones had no room for what was switched on,
         or so much was switched off that dense ones no longer pay. Sparse ones are kept while they
-        have room, so that a density about the crossover does not change the path at each step.
+        have room, so that a density about the crossover does not change the format at each step.
 
         Raises:
             FloatingPointError: a parameter became NaN or infinite.
         """
         if not math.isfinite(max_abs):
-            self.restore(rbm, None)
+            self.restore(tensors, None)
             raise FloatingPointError(
                 f"RBM.train_step_: parameters must stay finite, got {max_abs:g}. "
                 "Lower lr, and reload the last good state."
             )
-        following = next_exponent(exponent, max_abs)
-        self.restore(rbm, following)
+        following = next_exponent(written.exponent, max_abs)
+        self.restore(tensors, following)
         self._n_on += switched
         sparse = is_sparse(written.to_hidden)
-        pays = fits(written.to_hidden) if sparse else _path(rbm, self._n_on) == "dense"
-        if following == exponent and pays:
+        pays = fits(written.to_hidden) if sparse else _path(tensors, self._n_on) == "dense"
+        if following == written.exponent and pays:
             self._kept[TRAINING_DIGITS] = written
 
 
-def _path(rbm: RBM, n_on: int) -> str:
-    density = n_on / (rbm.n_hidden * rbm.n_visible)
-    return path(rbm.n_hidden, rbm.n_visible, density, rbm.mask.device.type)
+def _max_abs(tensors: Watched) -> float:
+    """max |W|; one pass over the weights finds it, and NaN and infinities."""
+    low, high = (float(end) for end in torch.aminmax(tensors.weight))
+    if not (math.isfinite(low) and math.isfinite(high)):
+        checks.finite("RBM", weight=tensors.weight)
+    checks.finite("RBM", visible_bias=tensors.visible_bias, hidden_bias=tensors.hidden_bias)
+    return max(-low, high)
 
 
-def _packed(rbm: RBM, n_digits: int, exponent: int, n_on: int) -> Digits:
+def _path(tensors: Watched, n_on: int) -> str:
+    n_hidden, n_visible = tensors.weight.shape
+    return path(n_hidden, n_visible, n_on / tensors.mask.numel(), tensors.mask.device.type)
+
+
+def _packed(tensors: Watched, n_digits: int, exponent: int, n_on: int, learned: bool) -> Digits:
     capacity = None
-    if _path(rbm, n_on) == "sparse":
-        room = 0 if rbm.connection_strength is None else n_on // _ROOM
-        capacity = min(n_on + room, rbm.n_hidden * rbm.n_visible)
-    given = rbm.weight, rbm.mask, n_digits, exponent
-    return Digits(*ops.pack_weights(*given, capacity=capacity))
-
-
-def _watched(rbm: RBM) -> tuple[Tensor, ...]:
-    return rbm.weight, rbm.mask, rbm.visible_bias, rbm.hidden_bias
+    if _path(tensors, n_on) == "sparse":
+        capacity = min(n_on + (n_on // _ROOM if learned else 0), tensors.mask.numel())
+    given = tensors.weight, tensors.mask, n_digits, exponent, capacity
+    to_hidden, to_visible = registered.pack_weights(*given)
+    return Digits(to_hidden, to_visible, exponent)
 
 
 def _version(tensor: Tensor) -> float:

@@ -1,13 +1,14 @@
-"""From a user's states to the formats of the ops."""
+"""From a user's states to the formats of the ops, and back."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from ncg_fast import checks, ops
+from ncg_fast import checks
 from ncg_fast.backends.numerics import to_levels
 from ncg_fast.checks import MAX_FLOAT32
+from ncg_fast.ops.registration import registered
 
 _DTYPES = (
     torch.bool,
@@ -19,10 +20,10 @@ _DTYPES = (
 )
 
 
-def encode(
+def checked(
     op: str, name: str, states: Tensor, n_units: int, weight: Tensor | None = None
-) -> tuple[Tensor, int]:
-    """A user's states as packed states where all are 0 or 1, else as levels; and their number.
+) -> Tensor:
+    """A user's states as rows: bool where all are 0 or 1, else floating and in [0, 1].
 
     Args:
         op: the name for messages.
@@ -36,67 +37,91 @@ def encode(
         ValueError: wrong shape, dtype or device, NaN, or values outside [0, 1].
     """
     checks.dense(op, name, states)
-    if weight is not None:
+    if weight is not None and states.device != weight.device:
         checks.same_device(op, weight=weight, **{name: states})
-    states = states.detach().unsqueeze(0) if states.dim() == 1 else states.detach()
-    rule = f"{name} must have shape (n_rows, n_units) = (any, {n_units})"
-    turned = states.dim() == 2 and len(states) == n_units
-    remedy = f"Did you pass {name}.T?" if turned else f"Pass one row of {n_units} units a sample."
-    fits = states.dim() == 2 and states.shape[1] == n_units
-    checks.require(fits, op, rule, tuple(states.shape), remedy)
-    check_dtype(op, name, states)
-    if _all_binary(op, name, states):
-        return ops.pack_states(states.to(torch.uint8).contiguous()), len(states)
-    return to_levels(states), len(states)
+    states = states.detach()
+    rows = states.unsqueeze(0) if states.dim() == 1 else states
+    if rows.dim() != 2 or rows.shape[1] != n_units:
+        rule = f"{name} must have shape (n_rows, n_units) = (any, {n_units})"
+        turned = rows.dim() == 2 and len(rows) == n_units
+        remedy = (
+            f"Did you pass {name}.T?" if turned else f"Pass one row of {n_units} units a sample."
+        )
+        raise checks.error(op, rule, tuple(rows.shape), remedy)
+    check_dtype(op, name, rows)
+    if rows.dtype == torch.bool:
+        return rows
+    ones = rows == 1
+    if torch.equal(
+        ones.view(torch.uint8) if rows.dtype == torch.uint8 else ones.to(rows.dtype), rows
+    ):
+        return ones
+    _check_range(op, name, rows)
+    return rows
 
 
 def check_dtype(op: str, name: str, states: Tensor) -> None:
     """A dtype that holds 0/1 states or probabilities."""
-    rule = f"{name} must be bool, uint8 or floating (16 bits or more)"
-    remedy = f"Use {name}.to(torch.uint8), or .float() for probabilities."
-    checks.require(states.dtype in _DTYPES, op, rule, str(states.dtype), remedy)
+    if states.dtype not in _DTYPES:
+        rule = f"{name} must be bool, uint8 or floating (16 bits or more)"
+        remedy = f"Use {name}.to(torch.uint8), or .float() for probabilities."
+        raise checks.error(op, rule, str(states.dtype), remedy)
 
 
-def _all_binary(op: str, name: str, states: Tensor) -> bool:
-    """Whether all values are 0 or 1; refuses values outside [0, 1]."""
-    if states.dtype == torch.bool or not states.numel():
-        return True
-    low, high = float(states.min()), float(states.max())  # NaN propagates through both
+def _check_range(op: str, name: str, rows: Tensor) -> None:
+    """Probabilities; of uint8, which holds some other value than 0 and 1, none are."""
+    low, high = (float(end) for end in torch.aminmax(rows))  # NaN propagates through both
     remedy = "Binarise it, or scale it to probabilities."
     if 1 < high <= 255:
         remedy = f"Binarise it, or pass {name} / 255 as probabilities."
-    if states.dtype == torch.uint8:
-        rule = f"{name} must hold only 0 and 1"
-        checks.require(high <= 1, op, rule, f"values up to {high:g}", remedy)
-        return True
-    actual = f"values in [{low:g}, {high:g}]"
-    if not low <= high:
-        actual, remedy = "NaN", f"Fill what is missing: torch.nan_to_num({name}, nan=0.5)."
-    checks.require(0 <= low <= high <= 1, op, f"{name} must hold values in [0, 1]", actual, remedy)
-    return bool(((states == 0) | (states == 1)).all())
+    if rows.dtype == torch.uint8:
+        rule, actual = f"{name} must hold only 0 and 1", f"values up to {high:g}"
+        raise checks.error(op, rule, actual, remedy)
+    if not 0 <= low <= high <= 1:
+        actual = f"values in [{low:g}, {high:g}]"
+        if not low <= high:
+            actual, remedy = "NaN", f"Fill what is missing: torch.nan_to_num({name}, nan=0.5)."
+        raise checks.error(op, f"{name} must hold values in [0, 1]", actual, remedy)
+
+
+def encoded(rows: Tensor) -> Tensor:
+    """Rows from ``checked`` as packed states where they are bool, else as levels."""
+    if rows.dtype == torch.bool:
+        packed: Tensor = registered.pack_states(rows)
+        return packed
+    return to_levels(rows)
+
+
+def encode(
+    op: str, name: str, states: Tensor, n_units: int, weight: Tensor | None = None
+) -> tuple[Tensor, int]:
+    """``checked``, then ``encoded``; and the number of rows."""
+    rows = checked(op, name, states, n_units, weight)
+    return encoded(rows), len(rows)
 
 
 def decode(packed: Tensor, n: int, *, like: Tensor) -> Tensor:
     """Packed states of n chains in the dtype and number of axes of ``like``."""
-    dense = ops.unpack_states(packed, n).to(like.dtype)
+    dense: Tensor = registered.unpack_states(packed, n)
+    dense = dense.to(like.dtype)
     return dense if like.dim() == 2 else dense[0]
 
 
 def encode_clamp(op: str, clamp: Tensor, n: int, n_units: int) -> tuple[Tensor, Tensor]:
     """A user's clamp (0 or 1 where held, NaN where free) as packed (values, held) of n chains."""
-    checks.dense(op, "clamp", clamp)
-    rule = f"clamp must have shape (n_visible,) = ({n_units},) or (n, n_visible) = ({n}, {n_units})"
-    fits, remedy = clamp.shape in ((n_units,), (n, n_units)), "Fill free units with NaN."
-    checks.require(fits, op, rule, tuple(clamp.shape), remedy)
-    remedy = "Use clamp.float() with NaN for free units."
-    floating = clamp.dtype.is_floating_point
-    checks.require(floating, op, "clamp must be floating", str(clamp.dtype), remedy)
+    shape = tuple(checks.dense(op, "clamp", clamp).shape)
+    if shape not in ((n_units,), (n, n_units)):
+        sizes = f"(n_visible,) = ({n_units},) or (n, n_visible) = ({n}, {n_units})"
+        raise checks.error(op, f"clamp must have shape {sizes}", shape, "Fill free units with NaN.")
+    if not clamp.dtype.is_floating_point:
+        remedy = "Use clamp.float() with NaN for free units."
+        raise checks.error(op, "clamp must be floating", str(clamp.dtype), remedy)
     clamp = clamp.detach().expand(n, n_units)
-    held = ~torch.isnan(clamp)
-    ones = clamp == 1
-    valid = bool((ones | (clamp == 0) | ~held).all())
-    checks.require(valid, op, "clamp must hold only 0, 1 and NaN", "other values", "Binarise it.")
-    return ops.pack_states(ones), ops.pack_states(held)
+    held, ones = ~torch.isnan(clamp), clamp == 1
+    if not (ones | (clamp == 0) | ~held).all():
+        rule = "clamp must hold only 0, 1 and NaN"
+        raise checks.error(op, rule, "other values", "Binarise it.")
+    return encoded(ones), encoded(held)
 
 
 def encode_beta(op: str, beta: float | Tensor, n: int, like: Tensor) -> Tensor:
@@ -104,10 +129,11 @@ def encode_beta(op: str, beta: float | Tensor, n: int, like: Tensor) -> Tensor:
     if not isinstance(beta, Tensor):
         value = checks.number(op, "beta", beta, -MAX_FLOAT32, MAX_FLOAT32)
         return torch.full((n,), value, dtype=torch.float32, device=like.device)
-    checks.dense(op, "beta", beta)
-    rule = f"beta must be a number or have shape (n,) = ({n},)"
-    fits, remedy = beta.dim() == 0 or beta.shape == (n,), "Pass one a chain."
-    checks.require(fits, op, rule, tuple(beta.shape), remedy)
+    shape = tuple(checks.dense(op, "beta", beta).shape)
+    if shape not in ((), (n,)):
+        rule = f"beta must be a number or have shape (n,) = ({n},)"
+        raise checks.error(op, rule, shape, "Pass one a chain.")
     rows = beta.detach().float().expand(n).contiguous()
     checks.finite(op, "Pass inverse temperatures within float32.", beta=rows)
+    checks.same_device(op, visible=like, beta=rows)
     return rows

@@ -5,24 +5,24 @@ Formats (``csrc/common/layout.h``), B chains or rows:
                    bits past the last chain 0
     levels         int32 (B, n_units), a value k in 0..65535 stands for the probability k / 65535
     digits         int8 (ceil(n_out / 32), n_digits, ceil(n_in / 64), 32, 64)
-    sparse digits  int32 (5 + n_out + 2 capacity,), the same of few connections: ``formats.py``
+    sparse digits  int32 (5 + n_out + 2 capacity,), the same of few connections:
+                   ``backends/formats.py``
 
 Every op gives the same bits on every instruction set, thread count and device (``free_energy`` and
 the log-weights of ``anneal``, float64 sums: 1e-10 relative). A draw is a function of (seed,
-chain_offset + chain, unit, step) alone: a CUDA graph that holds an op draws the same at each replay
-(``train_steps_`` moves on by itself). ``torch.compile(fullgraph=True)`` traces them.
+chain_offset + chain, unit_offset + unit, step) alone: a CUDA graph that holds an op draws the same
+at each replay (``train_steps_`` moves on by itself). ``torch.compile(fullgraph=True)`` traces them.
 
 Shapes, dtypes, devices and ranges of arguments are checked; the values of states, digits and biases
 are not, for that would cost as much as an op: levels outside 0..65535, bits past the last chain and
 NaN in a bias give results without meaning. ``RBM`` checks them.
 
-The ops stand in ``packing_ops.py``, ``sampling_ops.py``, ``update_ops.py``, ``training_ops.py`` and
-``energy_ops.py``.
+The ops stand in files of five families: packing, sampling, update, training, energy.
 """
 
 from __future__ import annotations
 
-from ncg_fast.ops import registration as registration  # registers torch.ops.ncg_fast
+from ncg_fast.backends.records import Parameters, PhaseSums
 from ncg_fast.ops.energy import anneal, free_energy
 from ncg_fast.ops.packing import pack_states, pack_weights, unpack_states
 from ncg_fast.ops.sampling import (
@@ -33,10 +33,11 @@ from ncg_fast.ops.sampling import (
     visible_mean,
 )
 from ncg_fast.ops.training import train_step_, train_steps_
-from ncg_fast.ops.update import Parameters, connection_gradient, ncg_update_
+from ncg_fast.ops.update import connection_gradient, ncg_update_, phase_sums, update_from_sums_
 
 __all__ = [
     "Parameters",
+    "PhaseSums",
     "anneal",
     "connection_gradient",
     "free_energy",
@@ -45,10 +46,12 @@ __all__ = [
     "ncg_update_",
     "pack_states",
     "pack_weights",
+    "phase_sums",
     "sample_hidden",
     "sample_visible",
     "train_step_",
     "train_steps_",
     "unpack_states",
+    "update_from_sums_",
     "visible_mean",
 ]

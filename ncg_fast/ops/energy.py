@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from ncg_fast import checks
-from ncg_fast.ops import arguments as op_checks
+from ncg_fast.backends.records import Draw, Layer, Model
+from ncg_fast.ops import arguments
+from ncg_fast.ops.registration import registered
 
 
 def free_energy(
@@ -44,17 +46,13 @@ def free_energy(
         >>> ops.free_energy(visible, to_hidden, torch.ones(3), torch.zeros(2), 1, 1)  # -3 - 2 log 2
         tensor([-4.3863], dtype=torch.float64)
     """
-    op = "free_energy"
-    n_visible = op_checks.bias_argument(op, "visible_bias", visible_bias)
-    layer = ("visible", visible), ("to_hidden", to_hidden), ("hidden_bias", hidden_bias)
-    op_checks.states_argument(op, "visible", visible, n_visible, n_chains)
-    op_checks.layer_arguments(op, *layer, weight_exponent, n_chains)
+    op, layer = "free_energy", Layer(to_hidden, hidden_bias, weight_exponent)
+    n_visible = arguments.bias(op, "visible_bias", visible_bias).shape[0]
+    arguments.states(op, "visible", visible, n_visible, n_chains)
+    layer = arguments.layer(op, "visible", visible, layer, n_chains)
     checks.same_device(op, visible=visible, visible_bias=visible_bias)
-    biases = visible_bias.detach(), hidden_bias.detach()
-    result: Tensor = torch.ops.ncg_fast.free_energy(
-        visible, to_hidden, *biases, weight_exponent, n_chains
-    )
-    return result
+    energy: Tensor = registered.free_energy(visible, n_chains, *layer, visible_bias.detach())
+    return energy
 
 
 def anneal(
@@ -71,6 +69,7 @@ def anneal(
     seed: int,
     chain_offset: int = 0,
     step: int = 0,
+    unit_offset: int = 0,
 ) -> tuple[Tensor, Tensor]:
     """Annealed importance sampling along a ladder of betas (Salakhutdinov & Murray 2008).
 
@@ -91,6 +90,7 @@ def anneal(
         seed: in [0, 2**63).
         chain_offset: global index of the first chain, in [0, 2**32).
         step: global number of the first sweep, in [0, 2**55].
+        unit_offset: global index of the first hidden unit, a multiple of 32 in [0, 2**23).
 
     Returns:
         (packed states, log-weights float64 (B,)); log Z = log Z_base + log mean exp(log-weights).
@@ -112,16 +112,15 @@ def anneal(
         tensor([0., 0., 0., 0.], dtype=torch.float64)
     """
     op = "anneal"
-    digits, biases = (to_hidden, to_visible), (visible_bias, hidden_bias)
-    op_checks.model_arguments(op, visible, *digits, *biases, weight_exponent, n_chains)
+    model = Model(to_hidden, to_visible, visible_bias, hidden_bias, weight_exponent)
+    model = arguments.model(op, visible, model, n_chains)
     n_visible = visible_bias.shape[0]
-    op_checks.packed_argument(op, "visible", visible, n_visible, n_chains)
+    arguments.packed(op, "visible", visible, n_visible, n_chains)
     checks.tensor(op, "base_bias", base_bias, torch.float32, (n_visible,), "(n_visible,)")
-    op_checks.ladder_argument(op, betas)
+    arguments.ladder(op, betas)
     checks.same_device(op, visible=visible, base_bias=base_bias, betas=betas)
-    op_checks.draw_arguments(op, seed, chain_offset, step, None, visible, n_chains)
-    model = *digits, visible_bias.detach(), hidden_bias.detach(), base_bias.detach()
-    result: tuple[Tensor, Tensor] = torch.ops.ncg_fast.anneal(
-        visible, *model, betas.detach(), weight_exponent, n_chains, seed, chain_offset, step
-    )
+    draw = Draw(seed, chain_offset, step, None, unit_offset)
+    arguments.draw(op, draw, visible, n_chains)
+    given = visible, n_chains, *model, base_bias.detach(), betas.detach()
+    result: tuple[Tensor, Tensor] = registered.anneal(*given, *draw)
     return result

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from ncg_fast import checks
 from ncg_fast.checks import MAX_CHAINS
-from ncg_fast.ops import arguments as op_checks
+from ncg_fast.ops import arguments
+from ncg_fast.ops.registration import registered
 
 
 def pack_states(states: Tensor) -> Tensor:
@@ -32,9 +33,10 @@ def pack_states(states: Tensor) -> Tensor:
     """
     op = "pack_states"
     checks.axes(op, "states", states, ("B", "n_units"))
-    fits, remedy = states.dtype in (torch.bool, torch.uint8), "Use states.to(torch.uint8)."
-    checks.require(fits, op, "states must be bool or uint8", str(states.dtype), remedy)
-    result: Tensor = torch.ops.ncg_fast.pack_states(states.contiguous())
+    if states.dtype not in (torch.bool, torch.uint8):
+        rule, remedy = "states must be bool or uint8", "Use states.to(torch.uint8)."
+        raise checks.error(op, rule, str(states.dtype), remedy)
+    result: Tensor = registered.pack_states(states.contiguous())
     return result
 
 
@@ -62,8 +64,8 @@ def unpack_states(packed: Tensor, n_chains: int) -> Tensor:
     op = "unpack_states"
     checks.integer(op, "n_chains", n_chains, 0, MAX_CHAINS)
     n_units, _ = checks.axes(op, "packed", packed, ("n_units", "words"))
-    op_checks.packed_argument(op, "packed", packed, n_units, n_chains)
-    result: Tensor = torch.ops.ncg_fast.unpack_states(packed.contiguous(), n_chains)
+    arguments.packed(op, "packed", packed, n_units, n_chains)
+    result: Tensor = registered.unpack_states(packed.contiguous(), n_chains)
     return result
 
 
@@ -114,13 +116,13 @@ def pack_weights(
         checks.same_device(op, weight=weight, mask=mask)
         mask = mask.contiguous()
     checks.integer(op, "n_digits", n_digits, 2, 3)
-    op_checks.exponent_argument(op, weight_exponent)
+    arguments.exponent(op, weight_exponent)
     if capacity is not None:
-        most = min(weight.numel(), op_checks.MAX_CAPACITY)
+        most = min(weight.numel(), arguments.MAX_CAPACITY)
         checks.integer(op, "capacity", capacity, 0, most)
     if checks.shows_values(weight):
         checks.finite(op, weight=weight.detach())
-    result: tuple[Tensor, Tensor] = torch.ops.ncg_fast.pack_weights(
+    result: tuple[Tensor, Tensor] = registered.pack_weights(
         weight.detach().contiguous(), mask, n_digits, weight_exponent, capacity
     )
     return result

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from ncg_fast import checks
-from ncg_fast.checks import MAX_SWEEPS
-from ncg_fast.ops import arguments as op_checks
+from ncg_fast.backends.formats import StateFormat, state_format
+from ncg_fast.backends.numerics import HIDDEN_STREAM, VISIBLE_STREAM
+from ncg_fast.backends.records import Draw, Layer, Model
+from ncg_fast.ops import arguments
+from ncg_fast.ops.registration import registered
 
 
 def hidden_mean(
@@ -39,12 +41,10 @@ def hidden_mean(
         >>> ops.hidden_mean(visible, to_hidden, torch.zeros(2), 1, 1)
         tensor([[0.5000, 0.5000]])
     """
-    layer = ("visible", visible), ("to_hidden", to_hidden), ("hidden_bias", hidden_bias)
-    op_checks.layer_arguments("hidden_mean", *layer, weight_exponent, n_chains)
-    result: Tensor = torch.ops.ncg_fast.hidden_mean(
-        visible, to_hidden, hidden_bias.detach(), weight_exponent, n_chains
-    )
-    return result
+    layer = Layer(to_hidden, hidden_bias, weight_exponent)
+    layer = arguments.layer("hidden_mean", "visible", visible, layer, n_chains)
+    mean: Tensor = registered.mean(visible, n_chains, *layer)
+    return mean
 
 
 def visible_mean(
@@ -63,8 +63,8 @@ def visible_mean(
         float32 (B, n_visible).
 
     Raises:
-        ValueError: wrong shape, dtype, device or range.
-        RuntimeError: no back end serves the device.
+        ValueError: as ``hidden_mean``.
+        RuntimeError: as ``hidden_mean``.
 
     Note:
         As ``hidden_mean``.
@@ -76,12 +76,10 @@ def visible_mean(
         >>> ops.visible_mean(hidden, to_visible, torch.zeros(3), 1, 1)
         tensor([[0.5000, 0.5000, 0.5000]])
     """
-    layer = ("hidden", hidden), ("to_visible", to_visible), ("visible_bias", visible_bias)
-    op_checks.layer_arguments("visible_mean", *layer, weight_exponent, n_chains)
-    result: Tensor = torch.ops.ncg_fast.visible_mean(
-        hidden, to_visible, visible_bias.detach(), weight_exponent, n_chains
-    )
-    return result
+    layer = Layer(to_visible, visible_bias, weight_exponent)
+    layer = arguments.layer("visible_mean", "hidden", hidden, layer, n_chains)
+    mean: Tensor = registered.mean(hidden, n_chains, *layer)
+    return mean
 
 
 def sample_hidden(
@@ -95,6 +93,7 @@ def sample_hidden(
     chain_offset: int = 0,
     step: int = 0,
     beta: Tensor | None = None,
+    unit_offset: int = 0,
 ) -> Tensor:
     """One half step h ~ P(h | v): h_i = [u (1 + exp(-beta x_i)) < 1].
 
@@ -110,6 +109,8 @@ def sample_hidden(
         chain_offset: global index of the first chain, in [0, 2**32).
         step: global number of the sweep, in [0, 2**55].
         beta: (B,) float32 inverse temperatures, or None for 1.
+        unit_offset: global index of the first hidden unit, a multiple of 32 in [0, 2**23): a share
+            of a larger layer draws what the whole would.
 
     Returns:
         packed states, int64 (n_hidden, ceil(B / 64)).
@@ -119,8 +120,8 @@ def sample_hidden(
         RuntimeError: no back end serves the device.
 
     Note:
-        Deterministic by (seed, chain_offset + chain, unit, step), the same bits everywhere. An
-        exact draw of the machine whose weights are those of the digits.
+        Deterministic by (seed, chain_offset + chain, unit_offset + unit, step), the same bits
+        everywhere. An exact draw of the machine whose weights are those of the digits.
 
     Example:
         >>> from ncg_fast import ops
@@ -130,13 +131,12 @@ def sample_hidden(
         >>> ops.unpack_states(hidden, 1).tolist()
         [[1, 1]]
     """
-    op = "sample_hidden"
-    layer = ("visible", visible), ("to_hidden", to_hidden), ("hidden_bias", hidden_bias)
-    op_checks.layer_arguments(op, *layer, weight_exponent, n_chains)
-    op_checks.draw_arguments(op, seed, chain_offset, step, beta, visible, n_chains)
-    half_step = visible, to_hidden, hidden_bias.detach(), weight_exponent, n_chains
-    result: Tensor = torch.ops.ncg_fast.sample_hidden(*half_step, seed, chain_offset, step, beta)
-    return result
+    op, layer = "sample_hidden", Layer(to_hidden, hidden_bias, weight_exponent)
+    layer = arguments.layer(op, "visible", visible, layer, n_chains)
+    draw = Draw(seed, chain_offset, step, beta, unit_offset)
+    given = visible, n_chains, *layer, *arguments.draw(op, draw, visible, n_chains)
+    hidden: Tensor = registered.sample(*given, HIDDEN_STREAM)
+    return hidden
 
 
 def sample_visible(
@@ -150,6 +150,7 @@ def sample_visible(
     chain_offset: int = 0,
     step: int = 0,
     beta: Tensor | None = None,
+    unit_offset: int = 0,
 ) -> Tensor:
     """One half step v ~ P(v | h): v_j = [u (1 + exp(-beta x_j)) < 1].
 
@@ -161,17 +162,18 @@ def sample_visible(
         visible_bias: (n_visible,) float32.
         weight_exponent: of the digits.
         n_chains: B.
-        seed: in [0, 2**63).
-        chain_offset: global index of the first chain, in [0, 2**32).
-        step: global number of the sweep, in [0, 2**55].
-        beta: (B,) float32 inverse temperatures, or None for 1.
+        seed: as in ``sample_hidden``, as for what follows.
+        chain_offset: global index of the first chain.
+        step: global number of the sweep.
+        beta: inverse temperatures, or None.
+        unit_offset: global index of the first visible unit.
 
     Returns:
         packed states, int64 (n_visible, ceil(B / 64)).
 
     Raises:
-        ValueError: wrong shape, dtype, device or range.
-        RuntimeError: no back end serves the device.
+        ValueError: as ``sample_hidden``.
+        RuntimeError: as ``sample_hidden``.
 
     Note:
         As ``sample_hidden``.
@@ -184,13 +186,12 @@ def sample_visible(
         >>> ops.unpack_states(visible, 1).tolist()
         [[0, 0, 0]]
     """
-    op = "sample_visible"
-    layer = ("hidden", hidden), ("to_visible", to_visible), ("visible_bias", visible_bias)
-    op_checks.layer_arguments(op, *layer, weight_exponent, n_chains)
-    op_checks.draw_arguments(op, seed, chain_offset, step, beta, hidden, n_chains)
-    half_step = hidden, to_visible, visible_bias.detach(), weight_exponent, n_chains
-    result: Tensor = torch.ops.ncg_fast.sample_visible(*half_step, seed, chain_offset, step, beta)
-    return result
+    op, layer = "sample_visible", Layer(to_visible, visible_bias, weight_exponent)
+    layer = arguments.layer(op, "hidden", hidden, layer, n_chains)
+    draw = Draw(seed, chain_offset, step, beta, unit_offset)
+    given = hidden, n_chains, *layer, *arguments.draw(op, draw, hidden, n_chains)
+    visible: Tensor = registered.sample(*given, VISIBLE_STREAM)
+    return visible
 
 
 def gibbs_steps(
@@ -208,6 +209,7 @@ def gibbs_steps(
     step: int = 0,
     beta: Tensor | None = None,
     clamped: Tensor | None = None,
+    unit_offset: int = 0,
 ) -> tuple[Tensor, Tensor]:
     """Full Gibbs sweeps h ~ P(h | v), v ~ P(v | h), sweep t with the draws of number step + t.
 
@@ -226,6 +228,7 @@ def gibbs_steps(
         beta: (B,) float32 inverse temperatures, or None for 1.
         clamped: packed (n_visible, ceil(B / 64)); units whose bit is set keep their value. Needs
             packed ``visible``.
+        unit_offset: global index of the first hidden unit, a multiple of 32 in [0, 2**23).
 
     Returns:
         (visible, hidden), packed: the last visible states and the hidden states they were drawn
@@ -249,21 +252,18 @@ def gibbs_steps(
         (torch.Size([3, 1]), torch.Size([2, 1]))
     """
     op = "gibbs_steps"
-    digits = to_hidden, to_visible
-    op_checks.model_arguments(
-        op, visible, *digits, visible_bias, hidden_bias, weight_exponent, n_chains
-    )
-    checks.integer(op, "n_steps", n_steps, 1, MAX_SWEEPS)
-    op_checks.draw_arguments(op, seed, chain_offset, step, beta, visible, n_chains)
+    model = Model(to_hidden, to_visible, visible_bias, hidden_bias, weight_exponent)
+    model = arguments.model(op, visible, model, n_chains)
+    checks.integer(op, "n_steps", n_steps, 1, checks.MAX_SWEEPS)
+    draw = Draw(seed, chain_offset, step, beta, unit_offset)
+    arguments.draw(op, draw, visible, n_chains)
     if clamped is not None:
-        op_checks.packed_argument(op, "clamped", clamped, visible_bias.shape[0], n_chains)
+        arguments.packed(op, "clamped", clamped, visible_bias.shape[0], n_chains)
         checks.same_device(op, visible=visible, clamped=clamped)
-        rule = "visible must be packed states where units are clamped"
-        packed = visible.dtype == torch.int64
-        checks.require(packed, op, rule, "levels", "Binarise them, and use pack_states.")
-    biases = visible_bias.detach(), hidden_bias.detach()
-    model = *digits, *biases, weight_exponent, n_chains
-    result: tuple[Tensor, Tensor] = torch.ops.ncg_fast.gibbs_steps(
-        visible, *model, n_steps, seed, chain_offset, step, beta, clamped
+        if state_format(visible) is not StateFormat.PACKED:
+            rule = "visible must be packed states where units are clamped"
+            raise checks.error(op, rule, "levels", "Binarise them, and use pack_states.")
+    result: tuple[Tensor, Tensor] = registered.gibbs_steps(
+        visible, n_chains, *model, n_steps, *draw, clamped
     )
     return result

@@ -1,15 +1,15 @@
-"""The ops of whole training steps; formats as in ``ops.py``."""
+"""The ops of whole training steps; formats as in ``ncg_fast.ops``."""
 
 from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 
 from ncg_fast import checks
-from ncg_fast.ops import arguments as op_checks
-from ncg_fast.ops.update import Parameters
+from ncg_fast.backends.records import Batch, Draw, Parameters, Rates
+from ncg_fast.ops import arguments, learning_arguments
+from ncg_fast.ops.registration import registered
 
 
 def train_step_(
@@ -28,6 +28,8 @@ def train_step_(
     weight_decay: float = 0.0,
     seed: int,
     step: int,
+    chain_offset: int = 0,
+    unit_offset: int = 0,
 ) -> Tensor:
     """One mini-batch of CD-k or PCD-k with the NCG update, in place (arXiv 2209.06932).
 
@@ -49,6 +51,8 @@ def train_step_(
         weight_decay: at least 0.
         seed: in [0, 2**63).
         step: global number of the first sweep.
+        chain_offset: global index of the first chain, in [0, 2**32).
+        unit_offset: global index of the first hidden unit, a multiple of 32 in [0, 2**23).
 
     Returns:
         as ``ncg_update_``.
@@ -71,25 +75,16 @@ def train_step_(
         >>> ops.train_step_(parameters, rows, **options, seed=0, step=0).shape
         torch.Size([3])
     """
-    op = "train_step_"
-    n_chains, rates = _step_arguments(
-        op,
-        parameters,
-        visible_data,
-        chains,
-        n_rows,
-        n_chains,
-        n_steps,
-        weight_exponent,
-        n_labels,
-        (lr, lr_strength, momentum, weight_decay),
-        seed,
-        step,
-    )
-    op_checks.own_memory(op, chains, visible_data)
-    batch = visible_data, chains, n_rows, n_chains, n_steps, weight_exponent, n_labels
-    result: Tensor = torch.ops.ncg_fast.train_step_(*parameters, *batch, *rates, seed, step)
-    return result
+    batch = Batch(visible_data, chains, n_rows, n_chains, n_steps)  # type: ignore[arg-type]
+    rates = Rates(lr, lr_strength, momentum, weight_decay)
+    draw = Draw(seed, chain_offset, step, None, unit_offset)
+    op, options = "train_step_", (weight_exponent, n_labels, rates, draw)
+    batch, rates = _checked(op, parameters, batch, *options)
+    learning_arguments.own_memory(op, chains, visible_data)
+    batch = batch._replace(visible_data=visible_data.unsqueeze(0))
+    given = *parameters, *batch, *rates, *draw, weight_exponent, n_labels
+    found: Tensor = registered.train_steps_(*given, 0.0, math.inf)
+    return found[:3]
 
 
 def train_steps_(
@@ -108,6 +103,8 @@ def train_steps_(
     weight_decay: float = 0.0,
     seed: int,
     step: int,
+    chain_offset: int = 0,
+    unit_offset: int = 0,
     least: float = 0.0,
     most: float = math.inf,
 ) -> Tensor:
@@ -133,6 +130,8 @@ def train_steps_(
         weight_decay: at least 0.
         seed: in [0, 2**63).
         step: global number of the first sweep.
+        chain_offset: see ``train_step_``, as for unit_offset.
+        unit_offset: global index of the first hidden unit.
         least: lower end of the range of max |W|.
         most: upper end.
 
@@ -159,57 +158,35 @@ def train_steps_(
     """
     op = "train_steps_"
     shape = checks.axes(op, "visible_data", visible_data, ("n_batches", "n_units", "words"))
-    rule, remedy = "visible_data must have at least one batch", "Leave out empty epochs."
-    checks.require(shape[0] > 0, op, rule, shape, remedy)
-    n_chains, rates = _step_arguments(
-        op,
-        parameters,
-        visible_data[0],
-        chains,
-        n_rows,
-        n_chains,
-        n_steps,
-        weight_exponent,
-        n_labels,
-        (lr, lr_strength, momentum, weight_decay),
-        seed,
-        step,
-    )
-    op_checks.own_memory(op, chains, visible_data)
-    limits = checks.number(op, "least", least, 0.0), most
-    rule, remedy = "most must be a number of at least 0, or inf", "Leave it out."
-    sound = isinstance(most, int | float) and not isinstance(most, bool) and most >= 0
-    checks.require(sound, op, rule, most, remedy)
-    batch = visible_data, chains, n_rows, n_chains, n_steps, weight_exponent, n_labels
-    result: Tensor = torch.ops.ncg_fast.train_steps_(
-        *parameters, *batch, *rates, seed, step, *limits
-    )
-    return result
+    if shape[0] < 1:
+        rule, remedy = "visible_data must have at least one batch", "Leave out empty epochs."
+        raise checks.error(op, rule, shape, remedy)
+    first = Batch(visible_data[0], chains, n_rows, n_chains, n_steps)  # type: ignore[arg-type]
+    rates = Rates(lr, lr_strength, momentum, weight_decay)
+    draw = Draw(seed, chain_offset, step, None, unit_offset)
+    batch, rates = _checked(op, parameters, first, weight_exponent, n_labels, rates, draw)
+    learning_arguments.own_memory(op, chains, visible_data)
+    limits = learning_arguments.limits(op, least, most)
+    batch = batch._replace(visible_data=visible_data)
+    given = *parameters, *batch, *rates, *draw, weight_exponent, n_labels
+    found: Tensor = registered.train_steps_(*given, *limits)
+    return found
 
 
-def _step_arguments(
+def _checked(
     op: str,
     parameters: Parameters,
-    visible_data: Tensor,
-    chains: Tensor | None,
-    n_rows: int,
-    n_chains: int | None,
-    n_steps: int,
+    batch: Batch,
     weight_exponent: int,
     n_labels: int,
-    rates: tuple[float, float, float, float],
-    seed: int,
-    step: int,
-) -> tuple[int, tuple[float, float, float, float]]:
-    """Checks one mini-batch; the number of chains, and the rates."""
-    _, n_visible = op_checks.parameter_arguments(op, parameters, n_labels)
-    checks.integer(op, "n_rows", n_rows, 1, checks.MAX_CHAINS)
-    op_checks.states_argument(op, "visible_data", visible_data, n_visible, n_rows)
-    n_chains = op_checks.chain_arguments(op, chains, n_chains, n_visible, n_rows)
-    checks.same_device(op, weight=parameters.weight, visible_data=visible_data, chains=chains)
-    checks.integer(op, "n_steps", n_steps, 1, checks.MAX_SWEEPS)
-    op_checks.exponent_argument(op, weight_exponent)
-    op_checks.draw_arguments(op, seed, 0, step, None, visible_data, n_chains)
-    checked = op_checks.rate_arguments(op, *rates)
-    op_checks.velocity_argument(op, checked[2], parameters.weight_velocity)
-    return n_chains, checked
+    rates: Rates,
+    draw: Draw,
+) -> tuple[Batch, Rates]:
+    """Checks one mini-batch; the batch with its number of chains, and the rates."""
+    _, n_visible = learning_arguments.parameters(op, parameters, n_labels)
+    batch = learning_arguments.batch(op, batch, n_visible)
+    data, chains = batch.visible_data, batch.chains
+    checks.same_device(op, weight=parameters.weight, visible_data=data, chains=chains)
+    arguments.exponent(op, weight_exponent)
+    arguments.draw(op, draw, data, batch.n_chains)
+    return batch, learning_arguments.rates(op, rates, parameters.weight_velocity)

@@ -1,29 +1,17 @@
-"""The ops of learning: gradients and the update; formats as in ``ops.py``."""
+"""The ops of learning: gradients, sums and the update; formats as in ``ncg_fast.ops``."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ncg_fast import checks
-from ncg_fast.ops import arguments as op_checks
-
-
-class Parameters(NamedTuple):
-    """What ``ncg_update_`` and ``train_step_`` write; velocities are all given or all None."""
-
-    weight: Tensor  # (n_hidden, n_visible) float32
-    connection_strength: Tensor | None  # the same, or None: the mask is fixed
-    mask: Tensor  # the same, bool
-    visible_bias: Tensor
-    hidden_bias: Tensor
-    to_hidden: Tensor  # digits of W∘A
-    to_visible: Tensor
-    weight_velocity: Tensor | None = None
-    visible_velocity: Tensor | None = None
-    hidden_velocity: Tensor | None = None
+from ncg_fast.backends.formats import StateFormat, state_format
+from ncg_fast.backends.records import Parameters, Phases, PhaseSums, Rates
+from ncg_fast.ops import arguments, learning_arguments
+from ncg_fast.ops.registration import registered
 
 
 def connection_gradient(
@@ -68,8 +56,11 @@ def connection_gradient(
         tensor([[1., 1., 1.],
                 [1., 1., 1.]])
     """
-    op = "connection_gradient"
-    shape = op_checks.phase_arguments(op, hidden_data, visible_data, hidden_model, visible_model)
+    op, phases = (
+        "connection_gradient",
+        Phases(hidden_data, visible_data, hidden_model, visible_model),
+    )
+    shape = learning_arguments.phases(op, phases)
     if weight is not None:
         checks.tensor(op, "weight", weight, torch.float32, shape, "(n_hidden, n_visible)")
         checks.same_device(op, hidden_data=hidden_data, weight=weight)
@@ -78,11 +69,58 @@ def connection_gradient(
         checks.tensor(op, "mask", mask, torch.bool, shape, "(n_hidden, n_visible)")
         checks.same_device(op, hidden_data=hidden_data, mask=mask)
         mask = mask.contiguous()
-    phases = hidden_data, visible_data, hidden_model, visible_model
-    result: tuple[Tensor, Tensor, Tensor, Tensor, Tensor] = torch.ops.ncg_fast.connection_gradient(
+    result: tuple[Tensor, Tensor, Tensor, Tensor, Tensor] = registered.connection_gradient(
         *phases, weight, mask
     )
     return result
+
+
+def phase_sums(hidden: Tensor, visible: Tensor, sums: PhaseSums | None = None) -> PhaseSums:
+    """Exact sums of one phase over its rows: h_i v_j of every pair of units, v_j, and h_i.
+
+    What other machines (shares of the rows) and other learning rules need: sums of shares add up
+    to those of the whole, and ``update_from_sums_`` makes a step of them.
+
+    Args:
+        hidden: levels of P(h | v), int32 (n_rows, n_hidden).
+        visible: packed states or levels of the n_rows rows.
+        sums: earlier sums to add to, in place, of rows in the same format; None: zeros.
+
+    Returns:
+        the sums, int64: products (n_hidden, n_visible), visible (n_visible,), hidden (n_hidden,).
+        A probability of 1 counts 65535, a visible bit 1.
+
+    Raises:
+        ValueError: wrong shape, dtype or device, or no rows.
+        RuntimeError: no back end serves the device.
+
+    Note:
+        Deterministic, the same bits everywhere. int64 holds the sums of 2**31 rows. Memory: 8 bytes
+        a pair.
+
+    Example:
+        >>> from ncg_fast import ops
+        >>> hidden = torch.full((1, 2), 65535, dtype=torch.int32)
+        >>> visible = ops.pack_states(torch.ones(1, 3, dtype=torch.uint8))
+        >>> sums = ops.phase_sums(hidden, visible)
+        >>> ops.phase_sums(hidden, visible, sums).visible
+        tensor([2, 2, 2])
+    """
+    op = "phase_sums"
+    n_rows, n_hidden = checks.axes(op, "hidden", hidden, ("n_rows", "n_hidden"))
+    learning_arguments.hidden_levels(op, "hidden", hidden, n_rows, n_hidden)
+    shape = checks.axes(op, "visible", visible, ("n_units", "words"))
+    n_visible = shape[0] if state_format(visible) is StateFormat.PACKED else shape[1]
+    arguments.states(op, "visible", visible, n_visible, n_rows)
+    if sums is None:
+        shapes: list[Any] = [(n_hidden, n_visible), (n_visible,), (n_hidden,)]
+        sums = PhaseSums(*(hidden.new_zeros(shape, dtype=torch.int64) for shape in shapes))
+    else:
+        learning_arguments.phase_sums(op, "sums", sums, n_hidden, n_visible)
+    named = {f"sums.{name}": value for name, value in sums._asdict().items()}
+    checks.same_device(op, hidden=hidden, visible=visible, **named)
+    registered.phase_sums(hidden, visible, *sums)
+    return sums
 
 
 def ncg_update_(
@@ -143,17 +181,90 @@ def ncg_update_(
         ... ).tolist()
         [0.5, 0.0, 0.0]
     """
-    op = "ncg_update_"
-    sizes = op_checks.parameter_arguments(op, parameters, n_labels)
-    phases = hidden_data, visible_data, hidden_model, visible_model
-    given, remedy = op_checks.phase_arguments(op, *phases), "Pass states of this machine."
-    rule = f"phases must be of (n_hidden, n_visible) = {sizes} units"
-    checks.require(given == sizes, op, rule, given, remedy)
+    op, phases = "ncg_update_", Phases(hidden_data, visible_data, hidden_model, visible_model)
+    sizes = learning_arguments.parameters(op, parameters, n_labels)
+    given = learning_arguments.phases(op, phases)
+    if given != sizes:
+        rule = f"phases must be of (n_hidden, n_visible) = {sizes} units"
+        raise checks.error(op, rule, given, "Pass states of this machine.")
     checks.same_device(op, weight=parameters.weight, hidden_data=hidden_data)
-    op_checks.exponent_argument(op, weight_exponent)
-    rates = op_checks.rate_arguments(op, lr, lr_strength, momentum, weight_decay)
-    op_checks.velocity_argument(op, momentum, parameters.weight_velocity)
-    result: Tensor = torch.ops.ncg_fast.ncg_update_(
-        *parameters, *phases, weight_exponent, n_labels, *rates
+    arguments.exponent(op, weight_exponent)
+    rates = Rates(lr, lr_strength, momentum, weight_decay)
+    rates = learning_arguments.rates(op, rates, parameters.weight_velocity)
+    found: Tensor = registered.ncg_update_(*parameters, *phases, *rates, weight_exponent, n_labels)
+    return found
+
+
+def update_from_sums_(
+    parameters: Parameters,
+    data: PhaseSums,
+    model: PhaseSums,
+    *,
+    n_rows: int,
+    n_chains: int,
+    data_levels: bool = False,
+    weight_exponent: int,
+    n_labels: int = 0,
+    lr: float,
+    lr_strength: float = 0.0,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+) -> Tensor:
+    """``ncg_update_`` from the sums of both phases, with the same bits.
+
+    Args:
+        parameters: tensors that are written.
+        data: sums of n_rows data rows, from ``phase_sums``.
+        model: sums of n_chains chains, whose visible states were packed.
+        n_rows: in [1, 2**31].
+        n_chains: in [1, 2**31].
+        data_levels: whether the visible data were levels.
+        weight_exponent: of the digits, as in ``ncg_update_``, as for what follows.
+        n_labels: label units.
+        lr: rate of weights and biases.
+        lr_strength: rate of the connection strengths.
+        momentum: in [0, 1].
+        weight_decay: at least 0.
+
+    Returns:
+        as ``ncg_update_``.
+
+    Raises:
+        ValueError: wrong shape, dtype, device or range; sizes that differ.
+        RuntimeError: no back end serves the device.
+
+    Note:
+        Deterministic, the same bits everywhere.
+
+    Example:
+        >>> from ncg_fast import ops
+        >>> weight, mask = torch.zeros(2, 3), torch.ones(2, 3, dtype=torch.bool)
+        >>> digits = ops.pack_weights(weight, mask, 2, 1)
+        >>> parameters = ops.Parameters(weight, None, mask, torch.zeros(3), torch.zeros(2), *digits)
+        >>> on, off = (torch.full((1, 2), level, dtype=torch.int32) for level in (65535, 0))
+        >>> visible = ops.pack_states(torch.ones(1, 3, dtype=torch.uint8))
+        >>> data, model = (ops.phase_sums(hidden, visible) for hidden in (on, off))
+        >>> counts = {"n_rows": 1, "n_chains": 1}
+        >>> ops.update_from_sums_(
+        ...     parameters, data, model, **counts, weight_exponent=1, lr=0.5
+        ... ).tolist()
+        [0.5, 0.0, 0.0]
+    """
+    op = "update_from_sums_"
+    sizes = learning_arguments.parameters(op, parameters, n_labels)
+    for name, sums in (("data", data), ("model", model)):
+        learning_arguments.phase_sums(op, name, sums, *sizes)
+        checks.same_device(op, weight=parameters.weight, **sums._asdict())
+    checks.integer(op, "n_rows", n_rows, 1, checks.MAX_CHAINS)
+    checks.integer(op, "n_chains", n_chains, 1, checks.MAX_CHAINS)
+    if not isinstance(data_levels, bool):
+        remedy = "Pass whether the data were levels."
+        raise checks.error(op, "data_levels must be True or False", data_levels, remedy)
+    arguments.exponent(op, weight_exponent)
+    rates = Rates(lr, lr_strength, momentum, weight_decay)
+    rates = learning_arguments.rates(op, rates, parameters.weight_velocity)
+    counts = n_rows, n_chains, data_levels
+    found: Tensor = registered.update_from_sums_(
+        *parameters, *data, *model, *counts, *rates, weight_exponent, n_labels
     )
-    return result
+    return found

@@ -1,4 +1,4 @@
-"""Checks of what ``plotting.py`` is asked to draw."""
+"""Checks of what is to be drawn."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ Records = Sequence[Mapping[str, Any]]
 
 def machine(op: str, rbm: Any, image_shape: Any) -> tuple[Array, Array]:
     """Weights and mask of a machine, label units left out."""
-    kind = type(rbm).__name__
-    checks.require(isinstance(rbm, RBM), op, "rbm must be an ncg_fast.RBM", kind, "Pass a machine.")
+    if not isinstance(rbm, RBM):
+        kind = type(rbm).__name__
+        raise checks.error(op, "rbm must be an ncg_fast.RBM", kind, "Pass a machine.")
     checks.finite(op, weight=rbm.weight.detach())
     _image_shape(op, image_shape, rbm.n_visible - rbm.n_labels)
     return without_labels(rbm.weight.double(), rbm.n_labels), without_labels(rbm.mask, rbm.n_labels)
@@ -38,39 +39,43 @@ def mask(op: str, given: Any, image_shape: Any, n_labels: Any) -> Array:
 def samples(op: str, given: Any, image_shape: Any, n_labels: Any) -> Array:
     """Samples as float32, label units left out."""
     is_tensor = isinstance(given, Tensor)
-    actual = str(tuple(given.shape)) if is_tensor else type(given).__name__
-    sound = is_tensor and given.dim() == 2 and given.numel() > 0 and not given.is_complex()
-    rule, remedy = "samples must be a tensor (n_samples, n_visible)", "Pass one row a sample."
-    checks.require(sound, op, rule, actual, remedy)
+    if not is_tensor or given.dim() != 2 or given.numel() == 0 or given.is_complex():
+        actual = str(tuple(given.shape)) if is_tensor else type(given).__name__
+        rule = "samples must be a tensor (n_samples, n_visible)"
+        raise checks.error(op, rule, actual, "Pass one row a sample.")
     checks.integer(op, "n_labels", n_labels, 0, given.shape[1] - 1)
     _image_shape(op, image_shape, given.shape[1] - n_labels)
     states = without_labels(given.float(), n_labels)
     low, high = states.min(), states.max()  # NaN if there is one
-    remedy = "Binarise them, or pass probabilities."
-    in_range = bool(low >= 0 and high <= 1)
-    checks.require(in_range, op, "samples must lie in [0, 1]", f"{low:g} to {high:g}", remedy)
+    if not (low >= 0 and high <= 1):
+        remedy = "Binarise them, or pass probabilities."
+        raise checks.error(op, "samples must lie in [0, 1]", f"{low:g} to {high:g}", remedy)
     return states
 
 
 def records(op: str, given: Any, keys: Iterable[str]) -> Records:
     """Records with an epoch each and at least one of the keys."""
     remedy = "Pass history.to_dicts(), or the lines of metrics.jsonl."
-    sequence = isinstance(given, Sequence) and not isinstance(given, str | bytes)
     rule = "records must be a sequence of mappings"
-    checks.require(sequence, op, rule, type(given).__name__, remedy)
-    checks.require(len(given) > 0, op, "records must hold an epoch", "none", "Train first.")
+    if not isinstance(given, Sequence) or isinstance(given, str | bytes):
+        raise checks.error(op, rule, type(given).__name__, remedy)
+    if not given:
+        raise checks.error(op, "records must hold an epoch", "none", "Train first.")
     recorded = False
     for each in given:
-        checks.require(isinstance(each, Mapping), op, rule, type(each).__name__, remedy)
-        rule_epoch = "records must have the number of their epoch"
-        checks.require(_is_number(each.get("epoch")), op, rule_epoch, each.get("epoch"), remedy)
+        if not isinstance(each, Mapping):
+            raise checks.error(op, rule, type(each).__name__, remedy)
+        if not _is_number(each.get("epoch")):
+            rule = "records must have the number of their epoch"
+            raise checks.error(op, rule, each.get("epoch"), remedy)
         found = {key: each[key] for key in keys if each.get(key) is not None}
         for key, value in found.items():
-            actual = f"{key} = {value!r}"
-            checks.require(_is_number(value), op, "records must hold numbers", actual, remedy)
+            if not _is_number(value):
+                raise checks.error(op, "records must hold numbers", f"{key} = {value!r}", remedy)
         recorded = recorded or bool(found)
-    rule = f"records must hold one of {', '.join(keys)}"
-    checks.require(recorded, op, rule, ", ".join(given[0]), remedy)
+    if not recorded:
+        rule = f"records must hold one of {', '.join(keys)}"
+        raise checks.error(op, rule, ", ".join(given[0]), remedy)
     return list(given)
 
 
@@ -87,7 +92,7 @@ def _is_number(value: Any) -> bool:
 def _image_shape(op: str, image_shape: Any, n_pixels: int) -> None:
     sides = image_shape if isinstance(image_shape, tuple | list) else ()
     whole = len(sides) == 2 and all(type(side) is int and side >= 1 for side in sides)
-    fits = image_shape is None or (whole and math.prod(sides) == n_pixels)
-    rule = f"image_shape must be (rows, cols) with rows * cols = {n_pixels}"
-    actual = tuple(sides) if whole else repr(image_shape)
-    checks.require(fits, op, rule, actual, "Leave label units out of it.")
+    if image_shape is not None and not (whole and math.prod(sides) == n_pixels):
+        rule = f"image_shape must be (rows, cols) with rows * cols = {n_pixels}"
+        actual = tuple(sides) if whole else repr(image_shape)
+        raise checks.error(op, rule, actual, "Leave label units out of it.")

@@ -2,7 +2,9 @@
 
 Each function returns a ``matplotlib.figure.Figure`` of its own, without pyplot and its global
 state: ``figure.savefig("name.png")`` writes it, a notebook shows it. Matplotlib is imported when
-the first figure is made. Label units, the last visible units, are left out of images.
+the first figure is made (RuntimeError where it is missing). The same arguments give the same
+figure; what cannot be drawn is a ValueError. Label units, the last visible ones, are left out of
+images.
 """
 
 from __future__ import annotations
@@ -49,12 +51,8 @@ def plot_filters(rbm: RBM, image_shape: ImageShape, *, n: int = _N_TILES) -> Fig
     Returns:
         The figure. Colours diverge from 0; connections that are off are grey.
 
-    Raises:
-        ValueError: no machine, or a broken one; image_shape does not fit, or n is below 1.
-        RuntimeError: matplotlib is missing.
-
     Note:
-        Deterministic. Cost: a norm of every hidden unit.
+        Cost: a norm of every hidden unit.
 
     Example:
         >>> figure = plot_filters(RBM(6, 4, seed=0), (2, 3), n=2)
@@ -93,12 +91,8 @@ def plot_samples(
     Returns:
         The figure: 0 is light, 1 is dark.
 
-    Raises:
-        ValueError: samples, image_shape or n_labels does not fit, or n is below 1.
-        RuntimeError: matplotlib is missing.
-
     Note:
-        Deterministic. Values between 0 and 1 are shades of grey.
+        Values between 0 and 1 are shades of grey.
 
     Example:
         >>> import torch
@@ -130,12 +124,8 @@ def plot_connectivity(
     Returns:
         The figure: a connection that is on is dark.
 
-    Raises:
-        ValueError: mask, image_shape or n_labels does not fit, or n is below 1.
-        RuntimeError: matplotlib is missing.
-
     Note:
-        Deterministic. Units of one degree stay in their order.
+        Units of one degree stay in their order.
 
     Example:
         >>> from ncg_fast.connectivity import line_mask
@@ -165,12 +155,8 @@ def plot_degrees(mask: Tensor, image_shape: ImageShape = None, *, n_labels: int 
     Returns:
         The figure: two histograms, and the map of visible degrees.
 
-    Raises:
-        ValueError: mask, image_shape or n_labels does not fit.
-        RuntimeError: matplotlib is missing.
-
     Note:
-        Deterministic. At most about 30 bars: degrees far apart share one.
+        At most about 30 bars: degrees far apart share one.
 
     Example:
         >>> from ncg_fast.connectivity import line_mask
@@ -206,12 +192,8 @@ def plot_history(records: Records) -> Figure:
         The figure: reconstruction error, density and switched connections, and the NLL where it was
         estimated, with bands of one standard error.
 
-    Raises:
-        ValueError: no records, or others than a run makes.
-        RuntimeError: matplotlib is missing.
-
     Note:
-        Deterministic. What was not recorded has no panel.
+        What was not recorded has no panel.
 
     Example:
         >>> figure = plot_history([{"epoch": 1, "density": 0.5}, {"epoch": 2, "density": 0.4}])
@@ -255,14 +237,10 @@ def save_run_figures(
 
     Returns:
         The paths written.
-
-    Raises:
-        ValueError: as the functions that draw.
-        RuntimeError: matplotlib is missing.
         OSError: a file could not be written.
 
     Note:
-        Deterministic. Each file is replaced whole or not at all.
+        Each file is replaced whole or not at all.
 
     Example:
         >>> import tempfile

@@ -1,4 +1,4 @@
-"""Parts of the figures of ``plotting.py``: mosaics of images, histograms, curves, their look."""
+"""Parts of the figures: mosaics of images, histograms, curves, their look."""
 
 from __future__ import annotations
 
@@ -75,15 +75,12 @@ def whole_numbers(*sides: Axis) -> None:
 
 
 def _plain(axes: Axes) -> None:
-    """Left and bottom spine, small muted ticks, a light grid behind."""
+    """Left and bottom spine, small muted ticks, a light grid under the data."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(_MUTED)
     axes.tick_params(labelsize=8, colors=_MUTED, length=3)
     axes.grid(color=_GRID, linewidth=0.8)
     axes.set_axisbelow(True)
-
-
-# --- data ---
 
 
 def share(n_shown: int, n: int, noun: str) -> str:
@@ -98,9 +95,6 @@ def series(records: Records, key: str) -> tuple[Array, Array]:
     pairs = [(record["epoch"], record[key]) for record in records if record.get(key) is not None]
     table = np.array(pairs, dtype=float).reshape(-1, 2)
     return table[:, 0], table[:, 1]
-
-
-# --- panels ---
 
 
 def mosaic(

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-import ncg_fast
 from ncg_fast import checks, files
-from ncg_fast.files import StrPath as StrPath
+from ncg_fast.files import StrPath
 from ncg_fast.model.rbm import RBM, check_machine
 from ncg_fast.training import flaws
 from ncg_fast.training.flaws import Flaw
@@ -97,40 +97,26 @@ def load(path: StrPath) -> RBM:
 
 
 def save_checkpoint(path: StrPath, rbm: RBM, training_state: TrainingState) -> None:
-    """Writes a machine with the state of its training run.
-
-    Args:
-        path: the file; its folder must exist. A file already there is replaced in one step.
-        rbm: the machine, as in ``save``.
-        training_state: the rest of the run.
+    """As ``save``, with the state of the machine's training run.
 
     Raises:
-        ValueError: rbm is no RBM, or a broken one; path is no path; the run's momentum or chains
-            are not those of its settings.
-        OSError: the file cannot be written, or the disk is full; a file already there is unchanged.
+        ValueError: as ``save``; the run's momentum or chains are not those of its settings.
+        OSError: as ``save``.
     """
     _save("save_checkpoint", path, rbm, training_state)
 
 
 def load_checkpoint(path: StrPath) -> tuple[RBM, TrainingState]:
-    """Reads what ``save_checkpoint`` wrote.
-
-    Args:
-        path: the file.
-
-    Returns:
-        (machine on the CPU, state of the run).
+    """As ``load``, with the state of the run that ``save_checkpoint`` wrote.
 
     Raises:
-        ValueError: the file is missing, cut off, of another program, holds no training run, or a
-            broken one.
+        ValueError: as ``load``; the file holds no training run, or a broken one.
     """
     op = "load_checkpoint"
     rbm, training_state = _read(op, path)
     if training_state is None:
-        rule, remedy = f"{path} must hold a training run", "Use load."
-        checks.require(False, op, rule, "a machine alone", remedy)
-        raise AssertionError  # unreachable
+        rule = f"{path} must hold a training run"
+        raise checks.error(op, rule, "a machine alone", "Use load.")
     return rbm, training_state
 
 
@@ -149,7 +135,7 @@ def _save(op: str, path: StrPath, rbm: RBM, training_state: TrainingState | None
     check_machine(op, rbm)
     target = files.checked_path(op, "path", path)
     for name, rule, actual, remedy in _flaws(_sizes(rbm), rbm.state_dict(), training_state):
-        checks.require(False, op, f"{name} must {rule}", actual, remedy)
+        raise checks.error(op, f"{name} must {rule}", actual, remedy)
     files.write(op, target, _contents(rbm, training_state))
 
 
@@ -163,7 +149,7 @@ def _contents(rbm: RBM, training_state: TrainingState | None) -> bytes:
         tensors |= {_PREFIX + name: value for name, value in own.items()}
     note = {
         "format": _FORMAT,
-        "version": ncg_fast.__version__,
+        "version": version("ncg_fast"),
         "model": _sizes(rbm),
         "training": training,
     }

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from ncg_fast import checks
-from ncg_fast.model import learning
-from ncg_fast.model import units as states
+from ncg_fast.connectivity.rules import NCG
+from ncg_fast.files import StrPath
 from ncg_fast.model.rbm import RBM, check_machine
-from ncg_fast.ops import arguments as op_checks
-from ncg_fast.training import checkpoint
-from ncg_fast.training.checkpoint import CHECKPOINT_NAME, StrPath, TrainingState
+from ncg_fast.training import arguments, checkpoint, resumption
 from ncg_fast.training.history import EpochRecord, History
 from ncg_fast.training.run import TrainingRun
 
@@ -38,7 +32,7 @@ def fit(
     n_chains: int | None = None,
     momentum: float = 0.0,
     weight_decay: float = 0.0,
-    rule: str = "ncg",
+    rule: str = NCG.name,
     shuffle: bool = True,
     seed: int | None = None,
     callbacks: Sequence[Callback] = (),
@@ -92,59 +86,47 @@ def fit(
         was not. Each epoch keeps a copy of the machine in memory to go back to.
 
     Example:
+        >>> import torch
         >>> rbm = RBM(6, 4, density=0.5, seed=0)
         >>> len(fit(rbm, torch.eye(6), epochs=2, batch_size=3, progress=False))
         2
 
     Source: method of de Oliveira & Figueiredo, arXiv 2209.06932.
     """
-    op = "fit"
+    op, given = "fit", locals()
     check_machine(op, rbm)
-    learning.check_trainable(op, rbm)
+    rbm._check_trainable(op)
     checks.finite(op, **dict(rbm.named_parameters()))
-    nll_every = checks.integer(op, "nll_every", nll_every, 0)
-    rows = _rows(op, "x", x, rbm, nll_every)
-    held_out = None if x_held_out is None else _rows(op, "x_held_out", x_held_out, rbm, nll_every)
-    epochs = checks.integer(op, "epochs", epochs, 1, checks.MAX_SWEEPS)
-    checkpoint_every = checks.integer(op, "checkpoint_every", checkpoint_every, 1)
-    _check_callbacks(op, callbacks)
-    settings = {
-        "n_visible": rbm.n_visible,
-        "n_hidden": rbm.n_hidden,
-        "n_labels": rbm.n_labels,
-        "batch_size": _batch_size(op, batch_size, len(rows)),
-        "n_steps": checks.integer(op, "n_steps", n_steps, 1, checks.MAX_SWEEPS),
-        **_rates(op, rbm, rule, lr, lr_strength, momentum, weight_decay),
-        "n_chains": _n_chains(op, persistent, n_chains, batch_size),
-        "shuffle": bool(shuffle),
-        "seed": rbm._seed if seed is None else checks.integer(op, "seed", seed, 0, checks.MAX_SEED),
-    }
-    target, source = _paths(op, checkpoint_dir, resume)
+    callbacks = arguments.callbacks(op, callbacks)
+    chosen = arguments.options(op, given)
+    n_epochs, nll_every = chosen["epochs"], chosen["nll_every"]
+    rows = arguments.rows(op, "x", x, rbm, nll_every)
+    held_out = None
+    if x_held_out is not None:
+        held_out = arguments.rows(op, "x_held_out", x_held_out, rbm, nll_every)
+    settings = arguments.settings(op, rbm, len(rows), chosen)
+    target, source = resumption.paths(op, checkpoint_dir, resume)
     if target is not None or source is not None:
-        settings["x"] = _fingerprint(rows)
-    saved = None if source is None else _load(op, source, settings, epochs)
+        settings["x"] = resumption.fingerprint(rows)
+    saved = None if source is None else resumption.load(op, source, settings, n_epochs)
     if target is not None:
         checkpoint.prepare_folder(op, target.parent)
 
     run = TrainingRun(rbm, rows, held_out, settings, target)
     if source is None or saved is None:
-        run.start(seed)
+        run.start(chosen["seed"])
     else:
         run.resume(*saved, source)
-    total, done = epochs * run.n_batches, run.n_steps_begun
+    total, done = n_epochs * run.n_batches, run.n_steps_begun
     with tqdm(total=total, initial=done, unit="step", disable=not progress) as bar:
-        return _train(run, epochs, callbacks, nll_every, checkpoint_every, bar)
+        return _train(run, callbacks, chosen, bar)
 
 
 def _train(
-    run: TrainingRun,
-    epochs: int,
-    callbacks: Sequence[Callback],
-    nll_every: int,
-    checkpoint_every: int,
-    bar: Any,
+    run: TrainingRun, callbacks: Sequence[Callback], chosen: dict[str, Any], bar: Any
 ) -> History:
     """The epochs that are left. One counts as complete once its record is in the history."""
+    epochs, nll_every = chosen["epochs"], chosen["nll_every"]
     before = run.snapshot()
     try:
         for epoch in range(len(run.history) + 1, epochs + 1):
@@ -154,7 +136,7 @@ def _train(
             run.history.records.append(run.epoch(bar, with_nll=with_nll))
             bar.set_postfix_str(_summary(run.history, nll_every))
             stop = any([callback(run.rbm, run.history[-1]) for callback in callbacks])  # all run
-            if epoch % checkpoint_every == 0:
+            if epoch % chosen["checkpoint_every"] == 0:
                 run.save()
             if stop:
                 break
@@ -193,109 +175,3 @@ def _explanation(run: TrainingRun) -> str:
         f"(epoch {n_epochs + 1}). Lower lr; the machine is back at the end of epoch {n_epochs}, "
         f"and {kept}."
     )
-
-
-# --- arguments ---
-
-
-def _rows(op: str, name: str, x: Any, rbm: RBM, nll_every: int) -> Tensor:
-    """Checked rows, uint8 where all are 0 or 1, else float32."""
-    encoded, n = states.encode(op, name, x, rbm.n_visible, rbm.weight)
-    rule, remedy = f"{name} must have two axes and at least one row", "Pass rows of samples."
-    checks.require(x.dim() == 2 and n > 0, op, rule, tuple(x.shape), remedy)
-    binary = encoded.dtype == torch.int64
-    rule = f"{name} must hold only 0 and 1 where nll_every is given"
-    checks.require(binary or not nll_every, op, rule, "values in between", "Binarise it.")
-    rows: Tensor = x.detach().to(torch.uint8 if binary else torch.float32)
-    return rows
-
-
-def _check_callbacks(op: str, callbacks: Any) -> None:
-    sound = isinstance(callbacks, Sequence) and all(callable(each) for each in callbacks)
-    rule, remedy = "callbacks must be a sequence of callables", "Pass [callback]."
-    checks.require(sound, op, rule, callbacks, remedy)
-
-
-def _batch_size(op: str, batch_size: Any, n_rows: int) -> int:
-    checks.integer(op, "batch_size", batch_size, 1)
-    rule, remedy = f"batch_size must be at most the number of rows, {n_rows}", "Lower batch_size."
-    checks.require(batch_size <= n_rows, op, rule, batch_size, remedy)
-    return int(batch_size)
-
-
-def _rates(
-    op: str, rbm: RBM, rule: str, lr: Any, lr_strength: Any, momentum: Any, weight_decay: Any
-) -> dict[str, Any]:
-    checks.choice(op, "rule", rule, ("ncg", "static"))
-    strength = rbm.connection_strength
-    learned = strength is not None and strength.requires_grad
-    remedy = 'Use rule="static", or RBM(..., learn_connections=True).'
-    requirement = 'rbm must have connection strengths with rule="ncg"'
-    checks.require(learned or rule == "static", op, requirement, "a fixed mask", remedy)
-    lr = checks.number(op, "lr", lr, 0.0, checks.MAX_FLOAT32)
-    lr_strength = 5 * lr if lr_strength is None else lr_strength
-    rates = op_checks.rate_arguments(op, lr, lr_strength, momentum, weight_decay)
-    names = "lr", "lr_strength", "momentum", "weight_decay"
-    return {"rule": rule, "learn_connections": learned, **dict(zip(names, rates, strict=True))}
-
-
-def _n_chains(op: str, persistent: bool, n_chains: Any, batch_size: int) -> int | None:
-    remedy = "Pass persistent=True."
-    sound = persistent or n_chains is None
-    checks.require(sound, op, "n_chains must be left out without persistent", n_chains, remedy)
-    if not persistent:
-        return None
-    n_chains = batch_size if n_chains is None else n_chains
-    return checks.integer(op, "n_chains", n_chains, 1, checks.MAX_CHAINS)
-
-
-# --- resuming ---
-
-
-def _fingerprint(rows: Tensor) -> str:
-    digest = hashlib.sha256(f"{rows.dtype} {tuple(rows.shape)}".encode())
-    digest.update(rows.cpu().contiguous().numpy().data)
-    return f"sha256:{digest.hexdigest()[:16]}"
-
-
-def _path(op: str, name: str, value: Any) -> Path:
-    named, remedy = isinstance(value, str | os.PathLike), "Pass the path of a folder."
-    checks.require(named, op, f"{name} must be a str or a path", checks.typed(value), remedy)
-    return Path(os.path.realpath(value))
-
-
-def _paths(
-    op: str, checkpoint_dir: StrPath | None, resume: bool | StrPath
-) -> tuple[Path | None, Path | None]:
-    """The checkpoint to write, and the one to go on from."""
-    target = source = None
-    if checkpoint_dir is not None:
-        target = _path(op, "checkpoint_dir", checkpoint_dir) / CHECKPOINT_NAME
-    if resume is True:
-        rule, remedy = "checkpoint_dir must be given with resume=True", "Pass the run's folder."
-        checks.require(target is not None, op, rule, None, remedy)
-        source = target if target is not None and target.exists() else None
-    elif resume is not False:
-        source = _path(op, "resume", resume)
-        source = source / CHECKPOINT_NAME if source.is_dir() else source
-    if target is not None and target != source:
-        rule, remedy = "checkpoint_dir must hold no other run", "Use resume=True or another folder."
-        checks.require(not target.exists(), op, rule, target, remedy)
-    return target, source
-
-
-def _load(
-    op: str, source: Path, settings: dict[str, Any], epochs: int
-) -> tuple[RBM, TrainingState]:
-    """The checkpoint at source, if it is one of these settings."""
-    saved, state = checkpoint.load_checkpoint(source)
-    names = dict.fromkeys([*settings, *state.settings])
-    pairs = [(name, settings.get(name), state.settings.get(name)) for name in names]
-    differ = [f"{name} = {mine} (there {its})" for name, mine, its in pairs if mine != its]
-    rule, remedy = f"settings must be those of {source}", "Pass those, or start in another folder."
-    checks.require(not differ, op, rule, ", ".join(differ), remedy)
-    n_done = len(state.history)
-    rule = f"epochs must be at least the {n_done} that {source} has done"
-    remedy = "Ask for more, or start in another folder."
-    checks.require(epochs >= n_done, op, rule, epochs, remedy)
-    return saved, state

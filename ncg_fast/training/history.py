@@ -1,4 +1,4 @@
-"""What a training run leaves behind: one record per epoch, and how it is measured."""
+"""The records of a training run, one per epoch, and how they are measured."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 
-from ncg_fast import connectivity, evaluation
+from ncg_fast import connectivity
+from ncg_fast.evaluation import likelihood, partition
 from ncg_fast.model.rbm import RBM
 
 _MAX_ROWS = 1000
@@ -138,14 +139,10 @@ def _free_energy_gap(rbm: RBM, rows: Tensor, held_out: Tensor) -> float:
 
 def _nll(rbm: RBM, rows: Tensor, held_out: Tensor | None) -> dict[str, float]:
     """NLL of both sets with one log Z: exact where the smaller layer is small, else by AIS."""
-    if min(rbm.n_visible, rbm.n_hidden) <= evaluation.EXACT_UNITS:
-        log_z: float | evaluation.LogPartition = evaluation.log_partition(rbm)
-    else:
-        log_z = evaluation.log_partition_ais(rbm, data=rows)
-    measured = {}
+    log_z, measured = partition.exact_or_ais(rbm, data=rows), {}
     for name, x in (("train", rows), ("test", held_out)):
         if x is not None:
-            likelihood = evaluation.log_likelihood(rbm, x, log_z=log_z)
-            measured[f"{name}_nll"] = -likelihood.mean
-            measured[f"{name}_nll_error"] = likelihood.standard_error
+            found = likelihood.log_likelihood(rbm, x, log_z=log_z)
+            measured[f"{name}_nll"] = -found.mean
+            measured[f"{name}_nll_error"] = found.standard_error
     return measured

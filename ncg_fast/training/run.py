@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ncg_fast import ops
 from ncg_fast.backends.numerics import WORD, to_levels
-from ncg_fast.model import learning
+from ncg_fast.backends.records import Batch, Rates
+from ncg_fast.connectivity.rules import RULES
 from ncg_fast.model.rbm import RBM
 from ncg_fast.training import checkpoint
 from ncg_fast.training.checkpoint import TrainingState
@@ -142,26 +143,17 @@ class TrainingRun:
     def epoch(self, bar: Any, *, with_nll: bool) -> EpochRecord:
         """Passes once over the rows, and measures."""
         started, epoch, given = time.perf_counter(), len(self.history) + 1, self.settings
-        names = "n_chains", "lr", "lr_strength", "momentum", "weight_decay"
-        options = {name: given[name] for name in names}
-        options |= {"velocities": self._velocities(), "chains": self.tensors.get("chains")}
+        n_steps, rates = given["n_steps"], Rates(*(given[name] for name in Rates._fields))
+        velocities, chains = self._velocities(), self.tensors.get("chains")
+        static = not RULES[given["rule"]].learns_connections
         n_on = n_off = 0
-        checked, static = True, given["rule"] == "static"
         for batches, n_rows in self.batches(epoch):
+            batch = Batch(batches, chains, n_rows, given["n_chains"] or n_rows, n_steps)
             sweep = self.rbm._gibbs_step
             try:
-                on, off = learning.train_batches_(
-                    self.rbm,
-                    batches,
-                    n_rows,
-                    given["n_steps"],
-                    static=static,
-                    checked=checked,
-                    **options,
-                )
+                on, off = self.rbm._train(batch, rates, velocities, static=static)
             finally:
-                self.n_steps_begun += (self.rbm._gibbs_step - sweep) // given["n_steps"]
-            checked = False  # within an epoch nobody else touches the machine
+                self.n_steps_begun += (self.rbm._gibbs_step - sweep) // n_steps
             n_on, n_off = n_on + on, n_off + off
             bar.update(len(batches))
         return measure(

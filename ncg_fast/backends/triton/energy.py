@@ -5,10 +5,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from ncg_fast.backends.formats import new_packed
 from ncg_fast.backends.numerics import HIDDEN_STREAM, VISIBLE_STREAM
-from ncg_fast.backends.triton.launch import launch
-from ncg_fast.backends.triton.packing import new_packed
-from ncg_fast.backends.triton.sampling import is_levels, mean_, sample_
+from ncg_fast.backends.records import Draw, Layer, Model
+from ncg_fast.backends.triton.numerics import contiguous, launch
+from ncg_fast.backends.triton.packing import kind_of
+from ncg_fast.backends.triton.sampling import mean_, sample_
 
 
 @triton.jit
@@ -22,13 +24,13 @@ def softplus(x):
 
 
 @triton.jit
-def visible_term(visible, field, chain, n_visible, n_words, levels: tl.constexpr):
+def visible_term(visible, field, chain, n_visible, n_words, kind: tl.constexpr):
     """Sum of v_j times a float64 field, of one chain."""
     total = tl.zeros((256,), tl.float64)
     for first in range(0, n_visible, 256):
         unit = first + tl.arange(0, 256).to(tl.int64)
         inside = unit < n_visible
-        if levels:
+        if kind == "levels":
             v = tl.load(visible + chain * n_visible + unit, mask=inside, other=0)
             v = v.to(tl.float64) / 65535.0
         else:
@@ -59,11 +61,11 @@ def free_energy_kernel(
     n_visible: tl.int32,
     n_hidden: tl.int32,
     n_words: tl.int64,
-    levels: tl.constexpr,
+    kind: tl.constexpr,
 ):
     """F(v) = -b.v - sum_i softplus(x_i) of one chain."""
     chain = tl.program_id(0).to(tl.int64)
-    term = visible_term(visible, field, chain, n_visible, n_words, levels)
+    term = visible_term(visible, field, chain, n_visible, n_words, kind)
     tl.store(energy + chain, -term - softplus_term(x, chain, n_hidden, 1.0))
 
 
@@ -82,57 +84,59 @@ def log_weight_kernel(
     """Adds log p_beta_t(v) - log p_beta_(t-1)(v) to one log-weight."""
     chain = tl.program_id(0).to(tl.int64)
     last, beta = tl.load(betas + t - 1), tl.load(betas + t)
-    lift = visible_term(visible, field, chain, n_visible, n_words, False) * (beta - last)
+    lift = visible_term(visible, field, chain, n_visible, n_words, "packed") * (beta - last)
     gain = softplus_term(x, chain, n_hidden, beta) - softplus_term(x, chain, n_hidden, last)
     tl.store(log_weights + chain, tl.load(log_weights + chain) + (lift + gain))
 
 
-def free_energy(
-    visible: Tensor,
-    to_hidden: Tensor,
-    visible_bias: Tensor,
-    hidden_bias: Tensor,
-    weight_exponent: int,
-    n_chains: int,
-) -> Tensor:
-    n_visible, n_hidden, states = len(visible_bias), len(hidden_bias), visible.contiguous()
-    x = hidden_bias.new_empty(n_chains, n_hidden)
-    layer = states, to_hidden.contiguous(), hidden_bias.contiguous()
-    mean_(*layer, weight_exponent, n_chains, x, "x")
+def free_energy(visible: Tensor, n_chains: int, layer: Layer, visible_bias: Tensor) -> Tensor:
+    visible, n_hidden = visible.contiguous(), len(layer.bias)
+    x = layer.bias.new_empty(n_chains, n_hidden)
+    mean_(x, visible, n_chains, contiguous(layer), "x")
     energy = x.new_empty(n_chains, dtype=torch.float64)
-    sizes = n_visible, n_hidden, states.shape[1], is_levels(states)
-    launch(free_energy_kernel, n_chains, states, visible_bias.double(), x, energy, *sizes)
+    launch(
+        free_energy_kernel,
+        n_chains,
+        visible=visible,
+        field=visible_bias.double(),
+        x=x,
+        energy=energy,
+        n_visible=len(visible_bias),
+        n_hidden=n_hidden,
+        n_words=visible.shape[1],
+        kind=kind_of(visible),
+    )
     return energy
 
 
 def anneal(
-    visible: Tensor,
-    to_hidden: Tensor,
-    to_visible: Tensor,
-    visible_bias: Tensor,
-    hidden_bias: Tensor,
-    base_bias: Tensor,
-    betas: Tensor,
-    weight_exponent: int,
-    n_chains: int,
-    seed: int,
-    chain_offset: int,
-    step: int,
+    visible: Tensor, n_chains: int, model: Model, base_bias: Tensor, betas: Tensor, draw: Draw
 ) -> tuple[Tensor, Tensor]:
-    visible, betas = visible.clone(memory_format=torch.contiguous_format), betas.contiguous()
-    n_visible, n_hidden = len(visible_bias), len(hidden_bias)
+    model, betas, base_bias = contiguous(model), betas.contiguous(), base_bias.contiguous()
+    visible = visible.clone(memory_format=torch.contiguous_format)
+    n_visible, n_hidden = len(model.visible_bias), len(model.hidden_bias)
     hidden = new_packed(visible, n_hidden, n_chains)
-    x = hidden_bias.new_empty(n_chains, n_hidden)
+    x = model.hidden_bias.new_empty(n_chains, n_hidden)
     log_weights = betas.new_zeros(n_chains)
-    field, base = visible_bias.double() - base_bias.double(), base_bias.contiguous()
-    up = to_hidden.contiguous(), hidden_bias.contiguous(), weight_exponent, n_chains
-    down = to_visible.contiguous(), visible_bias.contiguous(), weight_exponent, n_chains
-    sizes, draw = (n_visible, n_hidden, visible.shape[1]), (seed, chain_offset)
-    ladder = betas.float()
+    field, ladder = model.visible_bias.double() - base_bias.double(), betas.float()
     for t in range(1, len(betas)):
-        sweep = *draw, step + t, ladder[t]
-        sample_(HIDDEN_STREAM, hidden, visible, *up, *sweep, x=x)
-        sums = visible, field, x, betas, log_weights, *sizes
-        launch(log_weight_kernel, n_chains, *sums, t)
-        sample_(VISIBLE_STREAM, visible, hidden, *down, *sweep, base=base)
+        up = draw._replace(step=draw.step + t, beta=ladder[t])
+        down = up._replace(unit_offset=0)
+        layer = model.hidden_layer
+        sample_(hidden, visible, n_chains, layer, up, HIDDEN_STREAM, preactivations=x)
+        launch(
+            log_weight_kernel,
+            n_chains,
+            visible=visible,
+            field=field,
+            x=x,
+            betas=betas,
+            log_weights=log_weights,
+            n_visible=n_visible,
+            n_hidden=n_hidden,
+            n_words=visible.shape[1],
+            t=t,
+        )
+        layer = model.visible_layer
+        sample_(visible, hidden, n_chains, layer, down, VISIBLE_STREAM, base=base_bias)
     return visible, log_weights

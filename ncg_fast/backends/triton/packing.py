@@ -1,14 +1,81 @@
-"""Formats: packed states and digits, 64 chains or units a side of a tile."""
+"""Formats of states and digits; packing kernels take 64 chains or units a side of a tile."""
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from ncg_fast.backends.formats import new_digits
-from ncg_fast.backends.numerics import WORD, digit_step
-from ncg_fast.backends.triton.launch import launch
-from ncg_fast.backends.triton.numerics import pack, store_digits, unpack
+from ncg_fast.backends.formats import new_digits, new_packed, state_format
+from ncg_fast.backends.numerics import digit_step
+from ncg_fast.backends.triton.numerics import launch, round_even
+
+
+@triton.jit
+def pack(on):
+    """Words of 64 chains, the chains along the first axis."""
+    chain = tl.arange(0, 64).to(tl.int64)[:, None]
+    return tl.sum(on.to(tl.int64) << chain, 0)
+
+
+@triton.jit
+def unpack(words):
+    """int8 0/1 (64 chains, units) of one word a unit."""
+    chain = tl.arange(0, 64).to(tl.int64)[:, None]
+    return (words[None, :] >> chain & 1).to(tl.int8)
+
+
+@triton.jit
+def low_byte(levels):
+    """The low byte less 128, int8: products with digits take signed bytes alone."""
+    return ((levels & 255) - 128).to(tl.int8)
+
+
+@triton.jit
+def high_byte(levels):
+    """The high byte less 128, int8."""
+    return ((levels >> 8) - 128).to(tl.int8)
+
+
+@triton.jit
+def store_digits(
+    value,
+    i,
+    j,
+    to_hidden,
+    to_visible,
+    inverse_step,
+    n_hidden,
+    n_visible,
+    n_digits: tl.constexpr,
+):
+    """Digits of a tile of W∘A in both layouts; 0 where it goes beyond the edge."""
+    limit: tl.constexpr = float((1 << (8 * n_digits - 1)) - (1 << (8 * n_digits - 8)))
+    q = value * inverse_step
+    q = tl.where(q < limit, q, limit)
+    q = tl.where(q > -limit, q, -limit)
+    rest = round_even(q).to(tl.int32)
+    # Offsets of 32 bits within the tile, from addresses of its first unit: half the registers.
+    blocks_visible, blocks_hidden = tl.cdiv(n_visible, 64), tl.cdiv(n_hidden, 64)
+    first, second = tl.min(i), tl.min(j)
+    p_hidden = (
+        to_hidden + (first // 32 * n_digits * blocks_visible + second // 64).to(tl.int64) * 2048
+    )
+    p_visible = (
+        to_visible + (second // 32 * n_digits * blocks_hidden + first // 64).to(tl.int64) * 2048
+    )
+    panel, other_panel = (i - first) // 32, (j - second) // 32
+    of_hidden = (panel * n_digits * blocks_visible * 2048 + i % 32 * 64)[:, None] + j[None, :] % 64
+    of_visible = (other_panel * n_digits * blocks_hidden * 2048 + j % 32 * 64)[None, :] + i[
+        :, None
+    ] % 64
+    in_hidden = (i < tl.cdiv(n_hidden, 32) * 32)[:, None] & (j[None, :] >= 0)
+    in_visible = (j < tl.cdiv(n_visible, 32) * 32)[None, :] & (i[:, None] >= 0)
+    for digit in tl.static_range(n_digits):
+        value = ((rest + 128) & 255) - 128
+        rest = rest - value >> 8
+        next_hidden, next_visible = digit * blocks_visible * 2048, digit * blocks_hidden * 2048
+        tl.store(p_hidden + next_hidden + of_hidden, value.to(tl.int8), mask=in_hidden)
+        tl.store(p_visible + next_visible + of_visible, value.to(tl.int8), mask=in_visible)
 
 
 @triton.jit(do_not_specialize=["n_chains", "n_words"])
@@ -34,7 +101,7 @@ def unpack_states_kernel(packed, states, n_units: tl.int32, n_chains: tl.int64, 
     tl.store(states + chain[:, None] * n_units + unit[None, :], values, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_hidden"])
 def pack_weights_kernel(
     weight,
     mask,
@@ -58,26 +125,38 @@ def pack_weights_kernel(
     store_digits(value, i, j, to_hidden, to_visible, inverse_step, n_hidden, n_visible, n_digits)
 
 
-def new_packed(like: Tensor, n_units: int, n_chains: int) -> Tensor:
-    """Room for packed states."""
-    return like.new_empty(n_units, triton.cdiv(n_chains, WORD), dtype=torch.int64)
+def kind_of(states: Tensor) -> str:
+    """The format of states as kernels are told: "packed" or "levels"."""
+    return state_format(states).name.lower()
 
 
 def pack_states(states: Tensor) -> Tensor:
     n_chains, n_units = states.shape
     packed = new_packed(states, n_units, n_chains)
-    n_words, values = packed.shape[1], states.contiguous().view(torch.uint8)
-    n_tiles = triton.cdiv(n_units, 64) * n_words
-    launch(pack_states_kernel, n_tiles, values, packed, n_units, n_chains, n_words)
+    launch(
+        pack_states_kernel,
+        triton.cdiv(n_units, 64) * packed.shape[1],
+        states=states.contiguous().view(torch.uint8),
+        packed=packed,
+        n_units=n_units,
+        n_chains=n_chains,
+        n_words=packed.shape[1],
+    )
     return packed
 
 
 def unpack_states(packed: Tensor, n_chains: int) -> Tensor:
     n_units, n_words = packed.shape
     states = packed.new_empty(n_chains, n_units, dtype=torch.uint8)
-    n_tiles = triton.cdiv(n_units, 64) * n_words
-    given = packed.contiguous(), states, n_units, n_chains, n_words
-    launch(unpack_states_kernel, n_tiles, *given)
+    launch(
+        unpack_states_kernel,
+        triton.cdiv(n_units, 64) * n_words,
+        packed=packed.contiguous(),
+        states=states,
+        n_units=n_units,
+        n_chains=n_chains,
+        n_words=n_words,
+    )
     return states
 
 
@@ -86,15 +165,24 @@ def pack_weights(
     mask: Tensor | None,
     n_digits: int,
     weight_exponent: int,
-    capacity: int | None = None,
+    capacity: int | None,
 ) -> tuple[Tensor, Tensor]:
     if capacity is not None:
         rule = f"pack_weights: capacity must be None on this device, got {capacity}"
         raise ValueError(f"{rule}. Use dense digits, or tensors on the CPU.")
     n_hidden, n_visible = weight.shape
-    digits = new_digits(weight, n_hidden, n_visible, n_digits, None)
-    bits = None if mask is None else mask.contiguous().view(torch.uint8)
-    given = weight.contiguous(), bits, *digits, 1 / digit_step(weight_exponent, n_digits)
-    n_tiles = triton.cdiv(n_hidden, 64) * triton.cdiv(n_visible, 64)
-    launch(pack_weights_kernel, n_tiles, *given, n_hidden, n_visible, n_digits, num_warps=8)
-    return digits
+    to_hidden, to_visible = new_digits(weight, n_hidden, n_visible, n_digits, None)
+    launch(
+        pack_weights_kernel,
+        triton.cdiv(n_hidden, 64) * triton.cdiv(n_visible, 64),
+        weight=weight.contiguous(),
+        mask=None if mask is None else mask.contiguous().view(torch.uint8),
+        to_hidden=to_hidden,
+        to_visible=to_visible,
+        inverse_step=1 / digit_step(weight_exponent, n_digits),
+        n_hidden=n_hidden,
+        n_visible=n_visible,
+        n_digits=n_digits,
+        num_warps=8,
+    )
+    return to_hidden, to_visible

@@ -3,7 +3,8 @@
 import triton
 import triton.language as tl
 
-from ncg_fast.backends.triton.numerics import fma, high_byte, low_byte, unpack
+from ncg_fast.backends.triton.numerics import fma
+from ncg_fast.backends.triton.packing import high_byte, low_byte, unpack
 
 
 @triton.jit
@@ -87,11 +88,11 @@ def preactivation(
     word,
     panel,
     n_digits: tl.constexpr,
-    levels: tl.constexpr,
+    kind: tl.constexpr,
 ):
     """x for the chains of a word and the units of a panel; step_size is that of x's integers."""
     p_digits = digits + panel * n_digits * tl.cdiv(n_in, 64) * 2048
-    if levels:
+    if kind == "levels":
         first = word * 64
         p_rows = states + first * n_in
         x = x_of_levels(p_rows, n_chains - first, p_digits, n_in, n_digits)

@@ -1,24 +1,16 @@
 """Half steps and Gibbs sweeps, a tile of 64 chains and 32 units a program."""
 
-from collections.abc import Callable
 from typing import Any
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from ncg_fast.backends.numerics import (
-    HIDDEN_STREAM,
-    LEVELS,
-    PANEL,
-    VISIBLE_STREAM,
-    WORD,
-    digit_step,
-)
-from ncg_fast.backends.triton.launch import launch
-from ncg_fast.backends.triton.numerics import bernoulli, mean_of, pack, round_even
-from ncg_fast.backends.triton.packing import new_packed
+from ncg_fast.backends.formats import described, n_words, new_packed
+from ncg_fast.backends.numerics import HIDDEN_STREAM, LEVELS, PANEL, VISIBLE_STREAM, digit_step
+from ncg_fast.backends.records import Draw, Layer, Model
+from ncg_fast.backends.triton.numerics import bernoulli, contiguous, launch, mean_of, round_even
+from ncg_fast.backends.triton.packing import kind_of, pack
 from ncg_fast.backends.triton.preactivation import preactivation
 
 
@@ -35,7 +27,7 @@ def mean_kernel(
     n_chains: tl.int64,
     n_words: tl.int64,
     n_digits: tl.constexpr,
-    levels: tl.constexpr,
+    kind: tl.constexpr,
     result: tl.constexpr,
 ):
     """P(unit = 1 | states) as "mean", float32, or "levels"; or "x"; nothing once stop is set."""
@@ -43,7 +35,7 @@ def mean_kernel(
         return
     word, panel = tl.program_id(0).to(tl.int64) % n_words, tl.program_id(0).to(tl.int64) // n_words
     given = states, digits, bias, step_size, n_in, n_out, n_chains, n_words
-    value = preactivation(*given, word, panel, n_digits, levels)
+    value = preactivation(*given, word, panel, n_digits, kind)
     if result != "x":
         value = mean_of(value)
     if result == "levels":
@@ -54,7 +46,18 @@ def mean_kernel(
 
 
 @triton.jit(
-    do_not_specialize=["n_chains", "n_words", "beta_stride", "seed", "chain_offset", "step"]
+    do_not_specialize=[
+        "n_out",
+        "n_chains",
+        "n_words",
+        "beta_stride",
+        "seed",
+        "chain_offset",
+        "panel_offset",
+        "step",
+        "layer_stream",
+    ],
+    do_not_specialize_on_alignment=["beta"],
 )
 def sample_kernel(
     states,
@@ -75,10 +78,11 @@ def sample_kernel(
     beta_stride: tl.int64,
     seed: tl.int64,
     chain_offset: tl.int64,
+    panel_offset: tl.int64,
     step: tl.int64,
+    layer_stream: tl.int32,
     n_digits: tl.constexpr,
-    levels: tl.constexpr,
-    stream: tl.constexpr,
+    kind: tl.constexpr,
 ):
     """unit = [u (1 + exp(-beta x)) < 1], packed; clamped units keep their start.
 
@@ -88,7 +92,7 @@ def sample_kernel(
         return
     word, panel = tl.program_id(0).to(tl.int64) % n_words, tl.program_id(0).to(tl.int64) // n_words
     given = states, digits, bias, step_size, n_in, n_out, n_chains, n_words
-    x = preactivation(*given, word, panel, n_digits, levels)
+    x = preactivation(*given, word, panel, n_digits, kind)
     chain, unit = word * 64 + tl.arange(0, 64), panel * 32 + tl.arange(0, 32)
     if preactivations is not None:
         inside = (chain[:, None] < n_chains) & (unit[None, :] < n_out)
@@ -100,7 +104,7 @@ def sample_kernel(
             x = tl.fma(tl.broadcast_to(b, (64, 32)), x, rest)
         else:
             x = b * x
-    on = bernoulli(x, seed, chain_offset + chain, panel, step, stream)
+    on = bernoulli(x, seed, chain_offset + chain, panel_offset + panel, step, layer_stream)
     words = pack(on & (chain < n_chains)[:, None])
     place = unit * n_words + word
     if clamped is not None:
@@ -109,165 +113,133 @@ def sample_kernel(
     tl.store(sampled + place, words, mask=unit < n_out)
 
 
-def is_levels(states: Tensor) -> bool:
-    """Whether states are levels, not packed."""
-    return states.dtype == torch.int32
-
-
-def step_size(states: Tensor, digits: Tensor, weight_exponent: int) -> float:
-    """The value of one unit of the digits' products with the states."""
-    step = digit_step(weight_exponent, digits.shape[1])
-    return step / LEVELS if is_levels(states) else step
-
-
-def _n_stages(states: Tensor, x: Tensor | None = None) -> int:
-    """Tiles in flight: levels, and x where it is kept, leave no registers for a second."""
-    return 1 if is_levels(states) or x is not None else 3
-
-
-def grid(n_out: int, n_chains: int) -> tuple[int, int]:
-    """Numbers of tiles and of words."""
-    n_words = triton.cdiv(n_chains, WORD)
-    return triton.cdiv(n_out, PANEL) * n_words, n_words
+def _launch_tiles(
+    kernel: Any, states: Tensor, n_chains: int, layer: Layer, num_stages: int = 3, **others: Any
+) -> None:
+    """A program for each word of chains and panel of the layer's units."""
+    kind, n_digits = kind_of(states), described(layer.digits).n_digits
+    step, n_out, words = (
+        digit_step(layer.weight_exponent, n_digits),
+        len(layer.bias),
+        n_words(n_chains),
+    )
+    launch(
+        kernel,
+        triton.cdiv(n_out, PANEL) * words,
+        states=states,
+        digits=layer.digits,
+        bias=layer.bias,
+        step_size=step / LEVELS if kind == "levels" else step,
+        n_in=states.shape[1 if kind == "levels" else 0],
+        n_out=n_out,
+        n_chains=n_chains,
+        n_words=words,
+        n_digits=n_digits,
+        kind=kind,
+        num_stages=1 if kind == "levels" else num_stages,  # levels leave no registers for more
+        **others,
+    )
 
 
 def mean_(
+    out: Tensor,
     states: Tensor,
-    digits: Tensor,
-    bias: Tensor,
-    weight_exponent: int,
     n_chains: int,
-    mean: Tensor,
+    layer: Layer,
     result: str = "mean",
     stop: Tensor | None = None,
-) -> Tensor:
-    """P(unit = 1 | states) into ``mean``: as "mean", "levels", or the "x" that it comes from."""
-    n_in = states.shape[1 if is_levels(states) else 0]
-    n_tiles, n_words = grid(len(bias), n_chains)
-    layer = states, digits, bias, stop, mean, step_size(states, digits, weight_exponent)
-    kind = digits.shape[1], is_levels(states), result
-    sizes = n_in, len(bias), n_chains, n_words
-    launch(mean_kernel, n_tiles, *layer, *sizes, *kind, num_stages=_n_stages(states))
-    return mean
+) -> None:
+    """P(unit = 1 | states) into ``out``: as "mean", "levels", or the "x" that it comes from."""
+    _launch_tiles(mean_kernel, states, n_chains, layer, mean=out, result=result, stop=stop)
 
 
 def sample_(
-    stream: int,
-    sampled: Tensor,
+    out: Tensor,
     states: Tensor,
-    digits: Tensor,
-    bias: Tensor,
-    weight_exponent: int,
     n_chains: int,
-    seed: int,
-    chain_offset: int,
-    step: int,
-    beta: Tensor | None,
-    stop: Tensor | None = None,
-    held: tuple[Tensor | None, Tensor | None] = (None, None),
+    layer: Layer,
+    draw: Draw,
+    stream: int,
+    *,
+    start: Tensor | None = None,
+    clamped: Tensor | None = None,
     base: Tensor | None = None,
-    x: Tensor | None = None,
-) -> Tensor:
-    """One half step into ``sampled``.
+    preactivations: Tensor | None = None,
+    stop: Tensor | None = None,
+) -> None:
+    """One half step into ``out``.
 
-    beta: one a chain, or one for all; held: the start, and which of its bits stay; base: of
-    annealing; x: takes the preactivations.
+    Args:
+        out: packed states of the layer.
+        draw: beta holds one number a chain, or one for all.
+        start, clamped: packed states of the layer, and which of their bits stay.
+        base: the biases that annealing begins with.
+        preactivations: takes x, (n_chains, n_out) float32.
+        stop: where it is not 0, nothing is done.
     """
-    n_in = states.shape[1 if is_levels(states) else 0]
-    n_tiles, n_words = grid(len(bias), n_chains)
-    layer = states, digits, bias, beta, base, *held, stop, x, sampled
-    sizes = step_size(states, digits, weight_exponent), n_in, len(bias), n_chains, n_words
-    draw = 0 if beta is None or beta.dim() == 0 else 1, seed, chain_offset, step
-    kind = digits.shape[1], is_levels(states), stream
-    given = *layer, *sizes, *draw, *kind
-    launch(sample_kernel, n_tiles, *given, num_stages=_n_stages(states, x))
-    return sampled
-
-
-def hidden_mean(
-    visible: Tensor, to_hidden: Tensor, hidden_bias: Tensor, weight_exponent: int, n_chains: int
-) -> Tensor:
-    mean = hidden_bias.new_empty(n_chains, len(hidden_bias))
-    layer = visible.contiguous(), to_hidden.contiguous(), hidden_bias.contiguous()
-    return mean_(*layer, weight_exponent, n_chains, mean)
-
-
-visible_mean = hidden_mean  # the same arithmetic with the other layout and bias
-
-
-def _half_step(stream: int) -> Callable[..., Tensor]:
-    def sample(
-        states: Tensor,
-        digits: Tensor,
-        bias: Tensor,
-        weight_exponent: int,
-        n_chains: int,
-        seed: int,
-        chain_offset: int,
-        step: int,
-        beta: Tensor | None,
-    ) -> Tensor:
-        sampled = new_packed(states, len(bias), n_chains)
-        layer = states.contiguous(), digits.contiguous(), bias.contiguous()
-        betas = None if beta is None else beta.contiguous()
-        draw: Any = seed, chain_offset, step, betas
-        return sample_(stream, sampled, *layer, weight_exponent, n_chains, *draw)
-
-    return sample
-
-
-sample_hidden, sample_visible = _half_step(HIDDEN_STREAM), _half_step(VISIBLE_STREAM)
+    _launch_tiles(
+        sample_kernel,
+        states,
+        n_chains,
+        layer,
+        num_stages=3 if preactivations is None else 1,
+        beta=draw.beta,
+        base=base,
+        start=start,
+        clamped=clamped,
+        stop=stop,
+        preactivations=preactivations,
+        sampled=out,
+        beta_stride=0 if draw.beta is None or draw.beta.dim() == 0 else 1,
+        seed=draw.seed,
+        chain_offset=draw.chain_offset,
+        panel_offset=draw.unit_offset // PANEL,
+        step=draw.step,
+        layer_stream=stream,
+    )
 
 
 def sweeps_(
     last: Tensor,
     hidden: Tensor,
     visible: Tensor,
-    to_hidden: Tensor,
-    to_visible: Tensor,
-    visible_bias: Tensor,
-    hidden_bias: Tensor,
-    weight_exponent: int,
     n_chains: int,
+    model: Model,
     n_steps: int,
-    seed: int,
-    chain_offset: int,
-    step: int,
-    beta: Tensor | None,
-    clamped: Tensor | None,
+    draw: Draw,
+    clamped: Tensor | None = None,
     stop: Tensor | None = None,
 ) -> None:
     """n_steps sweeps into ``last``, which may be ``visible``, and ``hidden``."""
-    up = to_hidden, hidden_bias, weight_exponent, n_chains, seed, chain_offset
-    down = to_visible, visible_bias, weight_exponent, n_chains, seed, chain_offset
-    held = (None, None) if clamped is None else (visible, clamped)
-    states = visible
-    for t in range(step, step + n_steps):
-        sample_(HIDDEN_STREAM, hidden, states, *up, t, beta, stop)
-        states = sample_(VISIBLE_STREAM, last, hidden, *down, t, beta, stop, held)
+    states, start = visible, None if clamped is None else visible
+    for t in range(draw.step, draw.step + n_steps):
+        up = draw._replace(step=t)
+        down = up._replace(unit_offset=0)
+        sample_(hidden, states, n_chains, model.hidden_layer, up, HIDDEN_STREAM, stop=stop)
+        held: dict[str, Any] = {"start": start, "clamped": clamped, "stop": stop}
+        sample_(last, hidden, n_chains, model.visible_layer, down, VISIBLE_STREAM, **held)
+        states = last
+
+
+def mean(states: Tensor, n_chains: int, layer: Layer) -> Tensor:
+    result = layer.bias.new_empty(n_chains, len(layer.bias))
+    mean_(result, states.contiguous(), n_chains, contiguous(layer))
+    return result
+
+
+def sample(states: Tensor, n_chains: int, layer: Layer, draw: Draw, stream: int) -> Tensor:
+    sampled = new_packed(states, len(layer.bias), n_chains)
+    given = states.contiguous(), n_chains, contiguous(layer), contiguous(draw)
+    sample_(sampled, *given, stream)
+    return sampled
 
 
 def gibbs_steps(
-    visible: Tensor,
-    to_hidden: Tensor,
-    to_visible: Tensor,
-    visible_bias: Tensor,
-    hidden_bias: Tensor,
-    weight_exponent: int,
-    n_chains: int,
-    n_steps: int,
-    seed: int,
-    chain_offset: int,
-    step: int,
-    beta: Tensor | None,
-    clamped: Tensor | None,
+    visible: Tensor, n_chains: int, model: Model, n_steps: int, draw: Draw, clamped: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    model = (t.contiguous() for t in (to_hidden, to_visible, visible_bias, hidden_bias))
-    last, hidden = (
-        new_packed(visible, len(bias), n_chains) for bias in (visible_bias, hidden_bias)
-    )
-    betas, held = (None if t is None else t.contiguous() for t in (beta, clamped))
-    draw = n_steps, seed, chain_offset, step, betas, held
-    given: Any = visible.contiguous(), *model, weight_exponent, n_chains, *draw
-    sweeps_(last, hidden, *given)
+    last = new_packed(visible, len(model.visible_bias), n_chains)
+    hidden = new_packed(visible, len(model.hidden_bias), n_chains)
+    held = None if clamped is None else clamped.contiguous()
+    states, given = visible.contiguous(), (contiguous(model), n_steps, contiguous(draw))
+    sweeps_(last, hidden, states, n_chains, *given, held)
     return last, hidden

@@ -1,4 +1,4 @@
-"""Gradients and the NCG update, a 64 x 32 tile of pairs a program."""
+"""Gradients, sums of a phase, and the NCG update, a 64 x 32 tile of pairs a program."""
 
 import math
 from typing import Any, NamedTuple
@@ -8,36 +8,56 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ncg_fast.backends.numerics import LEVELS, digit_step
-from ncg_fast.backends.triton.launch import launch
-from ncg_fast.backends.triton.numerics import fma, store_digits
-from ncg_fast.backends.triton.phases import phase_difference, scaled_difference, unit_sums
+from ncg_fast.backends.formats import described
+from ncg_fast.backends.numerics import digit_step
+from ncg_fast.backends.records import Parameters, Phases, PhaseSums, Rates
+from ncg_fast.backends.triton.numerics import fma, launch
+from ncg_fast.backends.triton.packing import kind_of, store_digits
+from ncg_fast.backends.triton.phases import (
+    Differences,
+    pair_sums,
+    scaled_difference,
+    tile_pairs,
+    tile_units,
+    unit_sums,
+)
 
-_COUNTS = ["n_rows", "n_chains"]
+_COUNTS = ["n_rows", "n_chains", "model_unit"]
 
 
-@triton.jit
-def tile_units(n_visible):
-    """64 hidden and 32 visible units; tiles cover whole blocks of the digits."""
-    tiles = 2 * tl.cdiv(n_visible, 64)
-    i = tl.program_id(0) // tiles * 64 + tl.arange(0, 64)
-    return i, tl.program_id(0) % tiles * 32 + tl.arange(0, 32)
+@triton.jit(do_not_specialize=["n_rows"])
+def pair_sums_kernel(
+    products,
+    visible,
+    hidden,
+    n_rows: tl.int64,
+    n_hidden: tl.int32,
+    n_visible: tl.int32,
+    kind: tl.constexpr,
+):
+    """Adds sums of h_i v_j."""
+    i, j = tile_units(n_visible)
+    first, pair, inside = tile_pairs(i, j, n_hidden, n_visible)
+    total = pair_sums(visible, hidden, i, j, n_rows, n_hidden, n_visible, kind)
+    total += tl.load(products + first + pair, mask=inside, other=0)
+    tl.store(products + first + pair, total, mask=inside)
 
 
-@triton.jit
-def tile_pairs(i, j, n_hidden, n_visible):
-    """The first pair of the tile, the others' 32-bit offsets from there, and which are inside."""
-    first = tl.min(i).to(tl.int64) * n_visible
-    pair = (i - tl.min(i))[:, None] * n_visible + j[None, :]
-    return first, pair, (i[:, None] < n_hidden) & (j[None, :] < n_visible)
+@triton.jit(do_not_specialize=["n_rows"])
+def unit_sums_kernel(sums, states, n_rows: tl.int64, n_units: tl.int32, kind: tl.constexpr):
+    """Adds sums of 64 units' states."""
+    unit = tl.program_id(0) * 64 + tl.arange(0, 64)
+    inside = unit < n_units
+    total = unit_sums(states, unit, n_rows, n_units, kind)
+    tl.store(sums + unit, tl.load(sums + unit, mask=inside, other=0) + total, mask=inside)
 
 
 @triton.jit(do_not_specialize=_COUNTS)
 def gradient_kernel(
+    data,
+    model,
     hidden_data,
-    visible_data,
     hidden_model,
-    visible_model,
     weight,
     mask,
     difference,
@@ -45,18 +65,20 @@ def gradient_kernel(
     by_strength,
     data_scale,
     model_scale,
+    model_unit: tl.int32,
     n_rows: tl.int64,
     n_chains: tl.int64,
     n_hidden: tl.int32,
     n_visible: tl.int32,
-    levels: tl.constexpr,
-    equal: tl.constexpr,
+    data_kind: tl.constexpr,
+    model_kind: tl.constexpr,
 ):
     """G, and A∘G and W∘G where asked for."""
     i, j = tile_units(n_visible)
-    states = hidden_data, visible_data, hidden_model, visible_model
-    sizes = n_rows, n_chains, n_hidden, n_visible
-    g = phase_difference(*states, i, j, data_scale, model_scale, *sizes, levels, equal)
+    of_model = pair_sums(model, hidden_model, i, j, n_chains, n_hidden, n_visible, model_kind)
+    of_data = pair_sums(data, hidden_data, i, j, n_rows, n_hidden, n_visible, data_kind)
+    of_model *= model_unit
+    g = scaled_difference(of_data, of_model, n_rows == n_chains, data_scale, model_scale)
     first, pair, inside = tile_pairs(i, j, n_hidden, n_visible)
     tl.store(difference + first + pair, g, mask=inside)
     if mask is not None:
@@ -69,6 +91,28 @@ def gradient_kernel(
 
 
 @triton.jit(do_not_specialize=_COUNTS)
+def unit_gradient_kernel(
+    data,
+    model,
+    gradient,
+    data_scale,
+    model_scale,
+    model_unit: tl.int32,
+    n_rows: tl.int64,
+    n_chains: tl.int64,
+    n_units: tl.int32,
+    data_kind: tl.constexpr,
+    model_kind: tl.constexpr,
+):
+    """<unit> of data minus model."""
+    unit = tl.program_id(0) * 64 + tl.arange(0, 64)
+    of_data = unit_sums(data, unit, n_rows, n_units, data_kind)
+    of_model = unit_sums(model, unit, n_chains, n_units, model_kind) * model_unit
+    g = scaled_difference(of_data, of_model, n_rows == n_chains, data_scale, model_scale)
+    tl.store(gradient + unit, g, mask=unit < n_units)
+
+
+@triton.jit(do_not_specialize=[*_COUNTS, "n_learned"])
 def update_kernel(
     weight,
     strength,
@@ -76,10 +120,10 @@ def update_kernel(
     to_hidden,
     to_visible,
     velocity,
+    data,
+    model,
     hidden_data,
-    visible_data,
     hidden_model,
-    visible_model,
     counters,
     stop,
     data_scale,
@@ -89,30 +133,30 @@ def update_kernel(
     lr_strength,
     momentum,
     minus_decay,
+    model_unit: tl.int32,
     n_rows: tl.int64,
     n_chains: tl.int64,
     n_hidden: tl.int32,
     n_visible: tl.int32,
     n_learned: tl.int32,
     n_digits: tl.constexpr,
-    levels: tl.constexpr,
-    equal: tl.constexpr,
-    decays: tl.constexpr,
+    data_kind: tl.constexpr,
+    model_kind: tl.constexpr,
 ):
     """G, then W, S, mask and digits in place; counters gain max |W| and what was switched."""
-    if stop is not None and tl.load(stop) != 0:
+    if tl.load(stop) != 0:
         return
     i, j = tile_units(n_visible)
-    states = hidden_data, visible_data, hidden_model, visible_model
-    sizes = n_rows, n_chains, n_hidden, n_visible
-    g = phase_difference(*states, i, j, data_scale, model_scale, *sizes, levels, equal)
+    # In the other order registers spill.
+    of_model = pair_sums(model, hidden_model, i, j, n_chains, n_hidden, n_visible, model_kind)
+    of_data = pair_sums(data, hidden_data, i, j, n_rows, n_hidden, n_visible, data_kind)
+    of_model *= model_unit
+    g = scaled_difference(of_data, of_model, n_rows == n_chains, data_scale, model_scale)
 
     first, pair, inside = tile_pairs(i, j, n_hidden, n_visible)
     old_weight = tl.load(weight + first + pair, mask=inside, other=0.0)
     on = tl.load(mask + first + pair, mask=inside, other=0) != 0
-    direction = g
-    if decays:
-        direction = fma(old_weight, minus_decay, g)
+    direction = tl.where(minus_decay != 0.0, fma(old_weight, minus_decay, g), g)
     if velocity is not None:
         direction = fma(
             tl.load(velocity + first + pair, mask=inside, other=0.0), momentum, direction
@@ -145,42 +189,37 @@ def update_kernel(
 def bias_kernel(
     data,
     model,
-    gradient,
     bias,
     velocity,
     counters,
     stop,
     data_scale,
     model_scale,
-    model_unit: tl.int32,
     lr,
     momentum,
+    model_unit: tl.int32,
     n_rows: tl.int64,
     n_chains: tl.int64,
     n_units: tl.int32,
-    data_levels: tl.constexpr,
-    model_levels: tl.constexpr,
-    equal: tl.constexpr,
+    data_kind: tl.constexpr,
+    model_kind: tl.constexpr,
 ):
-    """<unit> of data minus model: into ``gradient``, or a step of the bias."""
-    if stop is not None and tl.load(stop) != 0:
+    """A step of 64 biases."""
+    if tl.load(stop) != 0:
         return
     unit = tl.program_id(0) * 64 + tl.arange(0, 64)
     inside = unit < n_units
-    of_data = unit_sums(data, unit, n_rows, n_units, data_levels)
-    of_model = unit_sums(model, unit, n_chains, n_units, model_levels) * model_unit
-    g = scaled_difference(of_data, of_model, data_scale, model_scale, equal)
-    if gradient is not None:
-        tl.store(gradient + unit, g, mask=inside)
-    if bias is not None:
-        if velocity is not None:
-            g = fma(tl.load(velocity + unit, mask=inside, other=0.0), momentum, g)
-            tl.store(velocity + unit, g, mask=inside)
-        new = fma(g, lr, tl.load(bias + unit, mask=inside, other=0.0))
-        tl.store(bias + unit, new, mask=inside)
-        bits = new.to(tl.int32, bitcast=True) & 0x7FFFFFFF
-        bad = tl.where(inside & (bits >= 0x7F800000), bits, 0)
-        tl.atomic_max(counters, tl.max(bad).to(tl.int64))
+    of_data = unit_sums(data, unit, n_rows, n_units, data_kind)
+    of_model = unit_sums(model, unit, n_chains, n_units, model_kind) * model_unit
+    g = scaled_difference(of_data, of_model, n_rows == n_chains, data_scale, model_scale)
+    if velocity is not None:
+        g = fma(tl.load(velocity + unit, mask=inside, other=0.0), momentum, g)
+        tl.store(velocity + unit, g, mask=inside)
+    new = fma(g, lr, tl.load(bias + unit, mask=inside, other=0.0))
+    tl.store(bias + unit, new, mask=inside)
+    bits = new.to(tl.int32, bitcast=True) & 0x7FFFFFFF
+    bad = tl.where(inside & (bits >= 0x7F800000), bits, 0)
+    tl.atomic_max(counters, tl.max(bad).to(tl.int64))
 
 
 @triton.jit
@@ -200,149 +239,142 @@ def finish_kernel(counters, stop, limits, found):
     tl.store(stop, (sound == 0).to(tl.int64))
 
 
-class Phases(NamedTuple):
-    """States of both phases, contiguous."""
-
-    hidden_data: Tensor
-    visible_data: Tensor
-    hidden_model: Tensor
-    visible_model: Tensor
-
-    @classmethod
-    def of(cls, *states: Tensor) -> "Phases":
-        """The states, copied where they are not contiguous."""
-        return cls(*(t.contiguous() for t in states))
-
-    @property
-    def n_rows(self) -> tuple[int, int]:
-        """Rows of the data and chains of the model."""
-        return len(self.hidden_data), len(self.hidden_model)
-
-    @property
-    def levels(self) -> bool:
-        """Whether the visible data are levels."""
-        return self.visible_data.dtype == torch.int32
-
-    @property
-    def visible_unit(self) -> int:
-        """What a visible 1 counts in the data."""
-        return LEVELS if self.levels else 1
-
-    def scales(self, one: int) -> tuple[float, float]:
-        """Of the sums of data and of model, where a 1 counts ``one``."""
-        n_rows, n_chains = self.n_rows
-        return 1 / (one * n_rows), 1 / (one * n_chains)
-
-    @property
-    def kind(self) -> tuple[bool, bool]:
-        """Whether the data are levels; whether rows and chains are equally many."""
-        return self.levels, self.n_rows[0] == self.n_rows[1]
+def _launch_pairs(kernel: Any, n_hidden: int, n_visible: int, **arguments: Any) -> None:
+    """A program a tile of pairs."""
+    sizes = {"n_hidden": n_hidden, "n_visible": n_visible}
+    n_tiles = triton.cdiv(n_hidden, 64) * 2 * triton.cdiv(n_visible, 64)
+    launch(kernel, n_tiles, **sizes, **arguments, num_warps=8, num_stages=1)
 
 
-def _n_tiles(n_hidden: int, n_visible: int) -> int:
-    return int(triton.cdiv(n_hidden, 64) * 2 * triton.cdiv(n_visible, 64))
-
-
-def _bias_steps(
-    phases: Phases, targets: tuple[tuple[Tensor | None, ...], ...], *rates_and_stop: Any
-) -> None:
-    """Both layers: targets are (gradient, bias, velocity) of the visible and the hidden units."""
-    counters, stop, lr, momentum = rates_and_stop
-    equal = phases.kind[1]
-    visible = phases.visible_data, phases.visible_model, phases.visible_unit, phases.levels, False
-    hidden = phases.hidden_data, phases.hidden_model, 1, True, True
-    ones = phases.visible_unit, LEVELS
-    for layer, one, target in zip((visible, hidden), ones, targets, strict=True):
-        data, model, unit, *levels = layer
-        n_units = phases.hidden_data.shape[1] if levels[1] else len(model)
-        sizes = *phases.n_rows, n_units
-        scales = phases.scales(one)
-        given = data, model, *target, counters, stop, *scales, unit, lr, momentum, *sizes
-        launch(bias_kernel, triton.cdiv(n_units, 64), *given, *levels, equal)
+def _launch_units(kernel: Any, n_units: int, **arguments: Any) -> None:
+    """A program for 64 units."""
+    launch(kernel, triton.cdiv(n_units, 64), n_units=n_units, **arguments)
 
 
 def connection_gradient(
-    hidden_data: Tensor,
-    visible_data: Tensor,
-    hidden_model: Tensor,
-    visible_model: Tensor,
-    weight: Tensor | None,
-    mask: Tensor | None,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    phases = Phases.of(hidden_data, visible_data, hidden_model, visible_model)
-    pair = n_hidden, n_visible = hidden_data.shape[1], len(visible_model)
-    shapes = pair, *((0,) if given is None else pair for given in (mask, weight))
-    difference, by_weight, by_strength, of_visible, of_hidden = results = tuple(
-        hidden_data.new_empty(shape, dtype=torch.float32)
-        for shape in (*shapes, (n_visible,), (n_hidden,))
+    phases: Phases, weight: Tensor | None, mask: Tensor | None
+) -> tuple[Tensor, ...]:
+    n_hidden, n_visible = pair = phases.hidden_data.shape[1], len(phases.visible_model)
+    wanted: list[tuple[int, ...]] = [(0,) if given is None else pair for given in (mask, weight)]
+    difference, by_weight, by_strength, by_visible, by_hidden = results = tuple(
+        phases.hidden_data.new_empty(shape, dtype=torch.float32)
+        for shape in (pair, *wanted, (n_visible,), (n_hidden,))
     )
-    values = None if weight is None else weight.contiguous()
-    bits = None if mask is None else mask.contiguous().view(torch.uint8)
-    scales = phases.scales(LEVELS * phases.visible_unit)
-    given = *phases, values, bits, *results[:3], *scales, *phases.n_rows, *pair, *phases.kind
-    launch(gradient_kernel, _n_tiles(*pair), *given, num_warps=8, num_stages=1)
-    _bias_steps(phases, ((of_visible, None, None), (of_hidden, None, None)), None, None, 0.0, 0.0)
-    return difference, by_weight, by_strength, of_visible, of_hidden
+    differences = Differences.of_phases(phases)
+    _launch_pairs(
+        gradient_kernel,
+        n_hidden,
+        n_visible,
+        **differences.pairs,
+        weight=None if weight is None else weight.contiguous(),
+        mask=None if mask is None else mask.contiguous().view(torch.uint8),
+        difference=difference,
+        by_weight=by_weight,
+        by_strength=by_strength,
+    )
+    _launch_units(unit_gradient_kernel, n_visible, **differences.visible, gradient=by_visible)
+    _launch_units(unit_gradient_kernel, n_hidden, **differences.hidden, gradient=by_hidden)
+    return results
+
+
+def phase_sums(hidden: Tensor, visible: Tensor, sums: PhaseSums) -> None:
+    hidden, visible, n_rows = hidden.contiguous(), visible.contiguous(), len(hidden)
+    n_hidden, n_visible = sums.products.shape
+    of_visible = {"n_rows": n_rows, "kind": kind_of(visible)}
+    of_hidden = {"n_rows": n_rows, "kind": kind_of(hidden)}
+    _launch_pairs(
+        pair_sums_kernel,
+        n_hidden,
+        n_visible,
+        products=sums.products,
+        hidden=hidden,
+        visible=visible,
+        **of_visible,
+    )
+    _launch_units(unit_sums_kernel, n_visible, sums=sums.visible, states=visible, **of_visible)
+    _launch_units(unit_sums_kernel, n_hidden, sums=sums.hidden, states=hidden, **of_hidden)
 
 
 class Counters(NamedTuple):
-    """What an update finds, on the device.
+    """What updates find, on the device."""
 
-    Attributes:
-        counts: bits of max |W|, connections switched on and off, batches done.
-        stop: not 0 once max |W| left the limits: no kernel of a step then does anything.
-        limits: least and most max |W|, float64.
-        found: ``counts`` as numbers, float64.
-    """
-
-    counts: Tensor
-    stop: Tensor
-    limits: Tensor
-    found: Tensor
+    counters: Tensor  # bits of max |W|, connections switched on and off, batches done; int64
+    stop: Tensor  # not 0 once max |W| left the limits: no kernel of a step then does anything
+    limits: Tensor  # least and most max |W|, float64
+    found: Tensor  # ``counters`` as numbers, float64
 
     @classmethod
-    def new(cls, like: Tensor, least: float, most: float) -> "Counters":
+    def new(cls, like: Tensor, least: float = 0.0, most: float = math.inf) -> "Counters":
         """Counters at 0."""
-        counts = like.new_zeros(4, dtype=torch.int64)
         limits = like.new_empty(2, dtype=torch.float64)
         limits[:1].fill_(least)
         limits[1:].fill_(most)
-        stop = like.new_zeros(1, dtype=torch.int64)
-        return cls(counts, stop, limits, like.new_empty(4, dtype=torch.float64))
+        return cls(
+            counters=like.new_zeros(4, dtype=torch.int64),
+            stop=like.new_zeros(1, dtype=torch.int64),
+            limits=limits,
+            found=like.new_empty(4, dtype=torch.float64),
+        )
 
 
 def update_(
-    parameters: tuple[Any, ...],
-    phases: Phases,
+    parameters: Parameters,
+    differences: Differences,
     counters: Counters,
+    rates: Rates,
     weight_exponent: int,
     n_labels: int,
-    lr: float,
-    lr_strength: float,
-    momentum: float,
-    weight_decay: float,
 ) -> None:
-    """One NCG step in place; parameters are the ten tensors that ``ncg_update_`` writes."""
-    weight, strength, mask, visible_bias, hidden_bias, *digits, velocity = parameters[:8]
-    n_hidden, n_visible = weight.shape
-    n_digits = digits[0].shape[1]
-    tensors = weight, strength, mask.view(torch.uint8), *digits, velocity, *phases
-    numbers = (
-        *phases.scales(LEVELS * phases.visible_unit),
-        1 / digit_step(weight_exponent, n_digits),
+    """One NCG step in place."""
+    n_hidden, n_visible = parameters.weight.shape
+    n_digits = described(parameters.to_hidden).n_digits
+    shared: dict[str, Any] = {"lr": rates.lr, "momentum": rates.momentum}
+    shared |= {"counters": counters.counters, "stop": counters.stop}
+    _launch_pairs(
+        update_kernel,
+        n_hidden,
+        n_visible,
+        **differences.pairs,
+        **shared,
+        weight=parameters.weight,
+        strength=parameters.connection_strength,
+        mask=parameters.mask.view(torch.uint8),
+        to_hidden=parameters.to_hidden,
+        to_visible=parameters.to_visible,
+        velocity=parameters.weight_velocity,
+        inverse_step=1 / digit_step(weight_exponent, n_digits),
+        lr_strength=rates.lr_strength,
+        minus_decay=-rates.weight_decay,
+        n_learned=n_visible - n_labels,
+        n_digits=n_digits,
     )
-    rates = lr, lr_strength, momentum, -weight_decay
-    sizes = *phases.n_rows, n_hidden, n_visible, n_visible - n_labels
-    kind = n_digits, *phases.kind, bool(weight_decay)
-    given = *tensors, *counters[:2], *numbers, *rates, *sizes, *kind
-    launch(update_kernel, _n_tiles(n_hidden, n_visible), *given, num_warps=8, num_stages=1)
-    targets = (None, visible_bias, parameters[8]), (None, hidden_bias, parameters[9])
-    _bias_steps(phases, targets, *counters[:2], lr, momentum)
-    launch(finish_kernel, 1, *counters)
+    visible = {"bias": parameters.visible_bias, "velocity": parameters.visible_velocity}
+    hidden = {"bias": parameters.hidden_bias, "velocity": parameters.hidden_velocity}
+    _launch_units(bias_kernel, n_visible, **differences.visible, **shared, **visible)
+    _launch_units(bias_kernel, n_hidden, **differences.hidden, **shared, **hidden)
+    launch(finish_kernel, 1, **counters._asdict())
 
 
-def ncg_update_(*arguments: Any) -> Tensor:
-    parameters, states, options = arguments[:10], arguments[10:14], arguments[14:]
-    counters = Counters.new(arguments[0], 0.0, math.inf)
-    update_(parameters, Phases.of(*states), counters, *options)
+def ncg_update_(
+    parameters: Parameters, phases: Phases, rates: Rates, weight_exponent: int, n_labels: int
+) -> Tensor:
+    counters, differences = Counters.new(parameters.weight), Differences.of_phases(phases)
+    update_(parameters, differences, counters, rates, weight_exponent, n_labels)
+    return counters.found[:3]
+
+
+def update_from_sums_(
+    parameters: Parameters,
+    data: PhaseSums,
+    model: PhaseSums,
+    n_rows: int,
+    n_chains: int,
+    data_levels: bool,
+    rates: Rates,
+    weight_exponent: int,
+    n_labels: int,
+) -> Tensor:
+    counters = Counters.new(parameters.weight)
+    differences = Differences.of_sums(data, model, n_rows, n_chains, data_levels)
+    update_(parameters, differences, counters, rates, weight_exponent, n_labels)
     return counters.found[:3]

@@ -1,0 +1,20 @@
+// One update of many, of which the device itself keeps account.
+#pragma once
+#include "cuda/scratch.h"
+#include "cuda/update/phases.h"
+
+namespace ncg::cuda {
+
+// Where an update reports.
+struct Report {
+  double* found;
+  Tally* tally;        // zeros
+  Progress* progress;  // null: one update. Else it advances, or stops where max |W| leaves
+  double least, most;  // [least, most]
+  int64_t n_steps;
+};
+
+void update_from_planes(const char* op, const Parameters& parameters, const PhasePair& both,
+                        const Rates& rates, const Report& report, cudaStream_t stream);
+
+}  // namespace ncg::cuda

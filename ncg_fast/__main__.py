@@ -1,0 +1,7 @@
+"""``python -m ncg_fast``."""
+
+import sys
+
+from ncg_fast.cli import main
+
+sys.exit(main())

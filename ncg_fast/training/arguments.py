@@ -1,0 +1,74 @@
+"""What ``fit`` is asked to do, checked: rows, callbacks, and what fixes the steps of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ncg_fast import checks
+from ncg_fast.connectivity.rules import RULES, STATIC
+from ncg_fast.model import units
+from ncg_fast.model.rbm import RBM
+from ncg_fast.training.options import OPTIONS
+
+
+def options(op: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of training among the given arguments, each checked by itself."""
+    return {name: option.checked(op, given[name]) for name, option in OPTIONS.items()}
+
+
+def rows(op: str, name: str, x: Any, rbm: RBM, nll_every: int) -> Tensor:
+    """Rows, uint8 where all are 0 or 1, else float32."""
+    kept = units.checked(op, name, x, rbm.n_visible, rbm.weight)
+    if x.dim() != 2 or len(x) == 0:
+        rule = f"{name} must have two axes and at least one row"
+        raise checks.error(op, rule, tuple(x.shape), "Pass rows of samples.")
+    if kept.dtype == torch.bool:  # a second copy of rows in uint8 would only take memory
+        return x.detach() if x.dtype == torch.uint8 else kept.view(torch.uint8)
+    if nll_every:
+        rule = f"{name} must hold only 0 and 1 where nll_every is given"
+        raise checks.error(op, rule, "values in between", "Binarise it.")
+    return kept.to(torch.float32)
+
+
+def callbacks(op: str, given: Any) -> Sequence[Any]:
+    """A sequence of callables."""
+    if not (isinstance(given, Sequence) and all(callable(each) for each in given)):
+        rule = "callbacks must be a sequence of callables"
+        raise checks.error(op, rule, given, "Pass [callback].")
+    return given
+
+
+def settings(op: str, rbm: RBM, n_rows: int, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """What fixes the steps of a run: sizes, and options as these rows and this machine take them.
+
+    They stay when a run goes on. n_chains is None without persistent chains.
+    """
+    lr_strength, n_chains = chosen["lr_strength"], chosen["n_chains"]
+    if chosen["batch_size"] > n_rows:
+        rule = f"batch_size must be at most the number of rows, {n_rows}"
+        raise checks.error(op, rule, chosen["batch_size"], "Lower batch_size.")
+    if lr_strength is None:
+        lr_strength = OPTIONS["lr_strength"].checked(op, 5 * chosen["lr"])
+    if n_chains is not None and not chosen["persistent"]:
+        rule = "n_chains must be left out without persistent"
+        raise checks.error(op, rule, n_chains, "Pass persistent=True.")
+    if chosen["persistent"]:
+        n_chains = n_chains or chosen["batch_size"]
+    learned = rbm._learns_mask()
+    if RULES[chosen["rule"]].learns_connections and not learned:
+        rule = f'rbm must have connection strengths with rule="{chosen["rule"]}"'
+        remedy = f'Use rule="{STATIC.name}", or RBM(..., learn_connections=True).'
+        raise checks.error(op, rule, "a fixed mask", remedy)
+    sizes = {name: getattr(rbm, name) for name in ("n_visible", "n_hidden", "n_labels")}
+    fixed = {
+        name: chosen[name]
+        for name, option in OPTIONS.items()
+        if not option.may_change and name != "persistent"
+    }
+    seed = rbm._seed if chosen["seed"] is None else chosen["seed"]
+    resolved = {"lr_strength": lr_strength, "n_chains": n_chains, "seed": seed}
+    return {**sizes, **fixed, **resolved, "learn_connections": learned}

@@ -1,0 +1,144 @@
+"""Values of ``public_calls.VALUES`` that arguments of public functions allow; most allow none."""
+
+from __future__ import annotations
+
+# The values; then, by function, the arguments that allow just these.
+_BY_VALUES: dict[tuple[str, ...], dict[str, str]] = {
+    ("2 of NumPy",): {
+        "RBM": "seed n_labels",
+        "RBM.manual_seed": "seed",
+        "RBM.gibbs_steps": "n_steps",
+        "RBM.sample": "n_steps",
+        "RBM.contrastive_divergence": "n_steps",
+        "RBM.connection_gradient": "n_steps",
+        "RBM.train_step_": "n_steps n_chains",
+        "fit": "checkpoint_every epochs batch_size n_steps nll_every",
+        "log_partition_ais": "n_chains seed",
+        "log_likelihood": "n_chains seed",
+        "pseudo_log_likelihood": "seed",
+        "with_labels": "n_labels",
+        "random_mask": "n_hidden n_visible seed",
+        "dense_mask": "n_hidden n_visible",
+        "line_mask": "n_hidden n_visible n_connections",
+        "spiral_mask": "n_connections",
+        "initial_mask": "n_hidden n_visible seed",
+        "initial_strength": "seed",
+        "protect_labels": "n_labels",
+        "density": "n_labels",
+        "topology_distance": "n_labels",
+        "ops.unpack_states": "n_chains",
+        "ops.pack_weights": "n_digits",
+        "ops.hidden_mean": "n_chains",
+        "ops.visible_mean": "n_chains",
+        "ops.sample_hidden": "seed chain_offset step",
+        "ops.sample_visible": "seed chain_offset step",
+        "ops.gibbs_steps": "n_chains seed chain_offset step n_steps",
+        "ops.update_from_sums_": "n_rows n_chains n_labels",
+        "ops.ncg_update_": "n_labels",
+        "ops.train_step_": "n_rows n_steps n_chains n_labels seed chain_offset step",
+        "ops.train_steps_": "n_rows n_steps seed chain_offset step",
+        "ops.free_energy": "n_chains",
+        "ops.anneal": "n_chains seed chain_offset step",
+    },
+    ("None",): {
+        "RBM": "mask",
+        "RBM.sample": "start",
+        "RBM.contrastive_divergence": "chains",
+        "RBM.connection_gradient": "chains",
+        "RBM.train_step_": "chains velocities",
+        "fit": "x_held_out n_chains",
+        "log_partition_ais": "base",
+        "ops.pack_weights": "mask",
+        "ops.sample_hidden": "beta",
+        "ops.sample_visible": "beta",
+        "ops.gibbs_steps": "clamped",
+        "ops.connection_gradient": "weight mask",
+        "ops.train_step_": "chains",
+        "ops.train_step_ parameters": "connection_strength weight_velocity visible_velocity "
+        "hidden_velocity",
+    },
+    ("2 of NumPy", "0.5 of NumPy", "0.5", "2**70"): {
+        "RBM.train_step_": "lr lr_strength weight_decay",
+        "fit": "lr weight_decay",
+        "ops.update_from_sums_": "lr lr_strength weight_decay",
+        "ops.ncg_update_": "lr lr_strength weight_decay",
+        "ops.train_step_": "lr lr_strength weight_decay",
+        "ops.train_steps_": "lr lr_strength weight_decay",
+    },
+    ("2 of NumPy", "-1"): {
+        "ops.pack_weights": "weight_exponent",
+        "ops.hidden_mean": "weight_exponent",
+        "ops.visible_mean": "weight_exponent",
+        "ops.sample_hidden": "weight_exponent",
+        "ops.sample_visible": "weight_exponent",
+        "ops.gibbs_steps": "weight_exponent",
+        "ops.update_from_sums_": "weight_exponent",
+        "ops.ncg_update_": "weight_exponent",
+        "ops.train_step_": "weight_exponent",
+        "ops.train_steps_": "weight_exponent",
+        "ops.free_energy": "weight_exponent",
+        "ops.anneal": "weight_exponent",
+    },
+    ("no rows",): {
+        "RBM.forward": "visible",
+        "RBM.reconstruct": "visible",
+        "RBM.free_energy": "visible",
+        "RBM.sample_hidden": "visible",
+        "log_partition_ais": "data",
+        "pseudo_log_likelihood": "x",
+    },
+    ("None", "2 of NumPy"): {
+        "fit": "seed",
+        "log_partition_ais": "betas",
+        "log_likelihood": "betas",
+    },
+    ("0.5 of NumPy", "0.5"): {
+        "fit": "momentum",
+        "random_mask": "density",
+        "initial_mask": "density",
+    },
+    ("None", "2 of NumPy", "0.5 of NumPy", "0.5", "2**70"): {
+        "RBM": "weight_scale",
+        "fit": "lr_strength",
+    },
+    ("None", "float8", "NaN"): {
+        "RBM.gibbs_steps": "clamp",
+        "RBM.sample": "clamp",
+    },
+    ("None", "0.5 of NumPy", "0.5"): {
+        "RBM density": "density",
+    },
+    ("None", "2 of NumPy", "0.5 of NumPy", "-1", "0.5", "2**70", "no axes"): {
+        "RBM.gibbs_steps": "beta",
+    },
+    ("None", "text"): {
+        "fit": "checkpoint_dir",
+    },
+    ("list",): {
+        "fit": "callbacks",
+    },
+    ("None", "2 of NumPy", "0.5 of NumPy", "-1", "0.5", "1e300", "2**70"): {
+        "log_likelihood log_z": "log_z",
+    },
+    ("no columns", "one column more", "NaN", "255"): {
+        "with_labels": "x",
+    },
+    ("255",): {
+        "ops.pack_states": "states",
+    },
+    ("True",): {
+        "ops.update_from_sums_": "data_levels",
+    },
+    ("2 of NumPy", "0.5 of NumPy", "0.5", "1e300", "2**70"): {
+        "ops.train_steps_": "least",
+    },
+    ("0.5", "inf", "1e300", "2**70"): {
+        "ops.train_steps_": "most",
+    },
+}
+ALLOWED = {
+    (function, argument): set(values)
+    for values, functions in _BY_VALUES.items()
+    for function, arguments in functions.items()
+    for argument in arguments.split()
+}
