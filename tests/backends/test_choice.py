@@ -25,7 +25,7 @@ def fresh_choice(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def stand_in(
     monkeypatch: pytest.MonkeyPatch, *, cuda: str | None, triton: bool
 ) -> dict[str, ModuleType]:
-    """Back ends as on other machines: cuda without its modules (None), or with a reason."""
+    """Back ends as on other computers: cuda without its modules (None), or with a reason."""
     modules = {name: ModuleType(name) for name in ("cuda", "triton")}
     modules["cuda"].missing = lambda: cuda  # type: ignore[attr-defined]
     modules["cuda"].launcher = object()  # type: ignore[attr-defined]

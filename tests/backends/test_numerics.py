@@ -18,9 +18,6 @@ from ncg_fast.backends import numerics
 SIZES = [(1, 1), (7, 5), (61, 67), (127, 131)]
 
 
-# --- fused multiply-add ---
-
-
 def libm_fma(a, b, c):
     name = ctypes.util.find_library("m")
     if name is None:
@@ -74,9 +71,6 @@ def test_fma_equals_libm_where_one_rounding_matters():
     assert not same_bits(naive, expected)  # these cases tell a double rounding
 
 
-# --- sigmoid ---
-
-
 def test_reciprocal_of_one_plus_exp_neg_is_the_sigmoid_to_8e8():
     x = torch.cat([torch.linspace(-80, 80, 400_001), torch.linspace(-2, 2, 200_001)])
     one_plus = numerics.one_plus_exp_neg(x)
@@ -98,9 +92,6 @@ def test_levels_are_probabilities_in_16_bits():
     mean = torch.tensor([0.0, 0.5, 1.0, 0.5 / 65535, 1.5 / 65535])
     assert numerics.to_levels(mean).tolist() == [0, 32768, 65535, 0, 2]
     assert numerics.to_levels(mean).dtype == torch.int32
-
-
-# --- weights as digits ---
 
 
 def unpack_digits(digits, n_out, n_in):

@@ -3,9 +3,10 @@
 import json
 
 import pytest
-from command_line import TINY, bits, records
+from command_line import TINY, bits, fails, records
 
 from ncg_fast.cli import main
+from ncg_fast.training import checkpoint
 from ncg_fast.training.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.usefixtures("one_thread", "own_folder")
@@ -36,8 +37,6 @@ def test_a_run_goes_on_to_the_bits_of_one_never_stopped(changed, tmp_path):
 
 def test_checkpoints_come_as_often_as_the_resumed_run_says(tmp_path, monkeypatch):
     train(*TINY, "--output", "run", "--epochs", "1")
-    from ncg_fast.training import checkpoint
-
     seen, save = [], checkpoint.save_checkpoint
 
     def noted(path, rbm, state):
@@ -47,3 +46,26 @@ def test_checkpoints_come_as_often_as_the_resumed_run_says(tmp_path, monkeypatch
     monkeypatch.setattr(checkpoint, "save_checkpoint", noted)
     train("--output", "run", "--resume", "--epochs", "6", "--checkpoint-every", "2")
     assert seen == [2, 4, 6]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "limits"),
+    [
+        ("lr", -0.5, "at least 0"),
+        ("density", 1.5, r"in \[0, 1\]"),
+        ("steps", 0, "at least 1"),
+        ("momentum", 1.25, r"in \[0, 1\]"),
+        ("batch_size", -3, "at least 1"),
+    ],
+)
+def test_a_run_whose_options_were_made_wrong_does_not_go_on(key, value, limits, tmp_path, capsys):
+    train(*TINY, "--output", "run", "--epochs", "1")
+    file = tmp_path / "run" / "config.json"
+    config = json.loads(file.read_text())
+    file.write_text(json.dumps({**config, key: value}))
+    option = "--" + key.replace("_", "-")
+    message = (
+        rf"ncg-fast train: {option} must be {limits}, got {value}\. See ncg-fast train --help\."
+    )
+    fails(capsys, ["train", "--output", "run", "--resume", "--epochs", "2"], 2, message)
+    assert json.loads(file.read_text())[key] == value

@@ -22,9 +22,6 @@ from ncg_fast.training.checkpoint import load_checkpoint
 pytestmark = pytest.mark.usefixtures("one_thread", "own_folder")
 
 
-# --- stop and go on ---
-
-
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
 def test_a_stopped_run_goes_on_to_the_same_bits(stop, tmp_path):
     options = [*TINY, "--persistent", "--momentum", "0.5", "--nll-every", "0"]
@@ -73,8 +70,6 @@ def test_resume_keeps_the_options_of_the_run(tmp_path, capsys):
     assert json.loads((tmp_path / "run" / "config.json").read_text())["epochs"] == 3
 
 
-# --- disks that are full ---
-
 FULL = r" must be writable, got No space left on device\. Free space or choose another path; .*"
 
 
@@ -116,9 +111,6 @@ def test_samples_that_find_no_space_leave_the_earlier_file(name, trained, monkey
     fails(capsys, [*args, "--seed", "5"], 1, f"ncg-fast sample: {name}{FULL}")
     assert Path(name).read_bytes() == before
     assert [path.name for path in Path.cwd().iterdir()] == [name]
-
-
-# --- files that are not what they should be ---
 
 
 @pytest.mark.parametrize("command", ["evaluate", "sample", "plot"])

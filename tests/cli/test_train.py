@@ -22,9 +22,6 @@ pytestmark = pytest.mark.usefixtures("one_thread", "own_folder")
 COMMANDS = "train", "evaluate", "sample", "plot", "info"
 
 
-# --- help and usage ---
-
-
 def test_help_spells_out_the_name_first_and_shows_every_command(capsys):
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out
@@ -99,9 +96,6 @@ assert main(["train", "--help"]) == 0
 assert not {"matplotlib", "sklearn", "scipy", "safetensors.numpy"} & sys.modules.keys()
 """
     subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
-
-
-# --- train ---
 
 
 def test_train_fills_a_run_folder_and_sums_up(capsys, tmp_path):

@@ -41,9 +41,6 @@ def test_import_leaves_the_extras_alone():
     assert done.stdout == "[]\n"
 
 
-# --- dense and random ---
-
-
 def test_dense_mask():
     mask = dense_mask(5, 7)
     assert (mask.shape, mask.dtype) == ((5, 7), torch.bool)
@@ -73,9 +70,6 @@ def test_random_mask_is_decided_by_the_seed():
     assert not torch.equal(first, other)
     expected = np.random.default_rng(np.random.SeedSequence(7, spawn_key=(0,))).random((7, 5)) < 0.5
     np.testing.assert_array_equal(first, expected)
-
-
-# --- line ---
 
 
 def test_line_mask_wraps_around():
@@ -120,9 +114,6 @@ def test_line_mask_rows_are_one_cyclic_run(n_hidden, n_visible, data):
         assert len(mask.unique(dim=0)) == n_hidden
 
 
-# --- spiral ---
-
-
 def walk(side):
     """Pixels in the order of a walk that turns right at the border and at visited pixels."""
     path, row, col, d_row, d_col = [], 0, 0, 0, 1
@@ -163,9 +154,6 @@ def test_spiral_mask_follows_the_walk(side):
             assert set(mask[pixel].nonzero().flatten().tolist()) == seen
 
 
-# --- convolution ---
-
-
 @pytest.mark.parametrize(
     ("image_shape", "m"), [((28, 28), 22), ((4, 4), 1), ((4, 4), 4), ((5, 3), 2), ((3, 7), 3)]
 )
@@ -178,9 +166,6 @@ def test_convolution_mask_is_one_patch_per_unit(image_shape, m):
     assert torch.equal(mask, expected.view(m**2, rows * cols))
 
 
-# --- choice by name ---
-
-
 def test_initial_mask_calls_the_pattern():
     assert torch.equal(initial_mask("dense", 3, 5), dense_mask(3, 5))
     drawn = initial_mask("random", 30, 50, density=0.3, seed=9)
@@ -189,9 +174,6 @@ def test_initial_mask_calls_the_pattern():
     assert torch.equal(initial_mask("spiral", 9, 9, n_connections=4), spiral_mask(9, 9, 4))
     patches = initial_mask("convolution", 4, 15, image_shape=(3, 5))
     assert torch.equal(patches, convolution_mask((3, 5), 4))
-
-
-# --- strength ---
 
 
 class HighestDraws:

@@ -29,9 +29,6 @@ def masks(draw, n_masks, max_hidden=5, max_visible=6):
     return [torch.tensor(draw(bits)).view(n_hidden, n_visible) for _ in range(n_masks)]
 
 
-# --- labels and measures ---
-
-
 def test_protect_labels_switches_the_last_columns_on():
     mask = mask_of("0101", "1000")
     expected = {0: mask, 1: mask_of("0101", "1001"), 3: mask_of("0111", "1111")}
@@ -58,9 +55,6 @@ def test_degrees():
     assert visible.tolist() == [1, 1, 0, 3]
     assert hidden.dtype == visible.dtype == torch.int64
     assert degrees(mask.T).hidden.tolist() == [1, 1, 0, 3]
-
-
-# --- distance ---
 
 
 def brute_force_distance(mask_a, mask_b):

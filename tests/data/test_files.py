@@ -32,8 +32,6 @@ def grey_levels(rows):
     return np.rint(rows.numpy() * 255).astype(np.uint8)
 
 
-# --- the folder NCG_FAST_DATA ---
-
 PACKED = {
     "adult": (
         (5000, 26147, 123),
@@ -184,9 +182,6 @@ def test_available_lists_built_ins_and_folders(data_folder, monkeypatch, tmp_pat
     assert data.available() == sorted(built_in)
 
 
-# --- files of the caller ---
-
-
 def test_path_equals_name(data_folder):
     by_name = data.load("binarized-mnist")
     by_path = data.load(data_folder / "binarized_mnist" / "binarized_mnist.npz")
@@ -249,9 +244,6 @@ def test_one_hot_columns_are_position_times_states_plus_state(alphabet, tmp_path
     assert rows.test.tolist() == [[0, 1, 0, 0, 1, 0]]
 
 
-# --- a folder of several files ---
-
-
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     folder = tmp_path / "my_set"
@@ -298,20 +290,3 @@ def test_letters_of_several_classes_are_left_out_with_labels():
     assert int((source.train_labels == -1).sum()) == 934
     assert task.config.classes == tuple(range(26))
     assert len(task.train.rows) == 32152 - 934 and int(task.test.labels.max()) == 25
-
-
-@pytest.mark.parametrize("n", [2, 3, 4, 5, 9, 10])
-def test_few_rows_are_split_so_that_both_parts_have_some(tmp_path, n):
-    """The last n // 5 of numpy's permutation, at least one, are for testing."""
-    rows = (np.arange(4 * n).reshape(n, 4) % 7 < 3).astype(np.uint8)
-    rows[:, 0] = np.arange(n) % 2
-    found = data.load(save(tmp_path, x=rows))
-    order, n_test = np.random.default_rng(0).permutation(n), max(n // 5, 1)
-    assert torch.equal(found.train, torch.from_numpy(rows[order[: n - n_test]]))
-    assert torch.equal(found.test, torch.from_numpy(rows[order[n - n_test :]]))
-
-
-@pytest.mark.parametrize("n", [0, 1])
-def test_rows_that_cannot_be_split_are_refused(tmp_path, n):
-    with pytest.raises(ValueError, match=r"^data\.load: .* must .*, got "):
-        data.load(save(tmp_path, x=np.ones((n, 4), dtype=np.uint8)))

@@ -20,9 +20,6 @@ def test_doctest(no_data_folder):
     assert results.failed == 0
 
 
-# --- sets that are computed or come with scikit-learn ---
-
-
 def test_bars_and_stripes_2_is_every_pattern_by_hand():
     rows = data.load("bars-and-stripes-2")
     bars = [[0, 0, 0, 0], [1, 1, 0, 0], [0, 0, 1, 1], [1, 1, 1, 1]]
@@ -132,9 +129,6 @@ def test_missing_scikit_learn_names_the_remedy(name, no_data_folder, monkeypatch
         r' Run pip install "ncg_fast\[experiments\]"\.',
         str(caught.value),
     )
-
-
-# --- binarisation ---
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float16, np.float32, np.float64])

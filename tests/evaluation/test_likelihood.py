@@ -14,8 +14,6 @@ from machines import random_rbm, random_rows
 from ncg_fast import evaluation as ev
 from ncg_fast.evaluation import partition
 
-# --- partition function ---
-
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (5, 7), (1, 11), (11, 1), (9, 8)])
 @pytest.mark.parametrize("scale", [0.0, 0.9, 30.0])
@@ -113,9 +111,6 @@ def test_authors_betas_are_their_grid():
     assert (betas[0], betas[-1]) == (0, 1)
 
 
-# --- likelihood ---
-
-
 @pytest.mark.parametrize("size", [(7, 5), (5, 7), (9, 8)])
 def test_log_likelihood_is_the_enumerated_one(size):
     rbm, x = random_rbm(*size), random_rows(67, size[0])
@@ -194,9 +189,6 @@ def test_pseudo_log_likelihood_flips_probabilities():
     expected = torch.nn.functional.logsigmoid(rbm.free_energy(1 - x) - rbm.free_energy(x))
     torch.testing.assert_close(ev.pseudo_log_likelihood(rbm, x), expected)
     assert ev.pseudo_log_likelihood(rbm, x[:0]).shape == (0,)
-
-
-# --- nothing changes ---
 
 
 def test_evaluating_does_not_change_training():

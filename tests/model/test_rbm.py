@@ -9,8 +9,6 @@ from small_machine import N_HIDDEN, N_VISIBLE, N, masked
 from ncg_fast import RBM
 from ncg_fast.backends.numerics import LEVELS
 
-# --- what is computed ---
-
 
 def test_means_and_energies_agree_with_float64(rbm: RBM, v: torch.Tensor) -> None:
     with torch.no_grad():
@@ -65,9 +63,6 @@ def test_non_contiguous_rows(rbm: RBM, v: torch.Tensor) -> None:
     assert torch.equal(rbm(v.float()[::2]), rbm(v)[::2])
 
 
-# --- draws ---
-
-
 def test_same_seed_same_draws_and_each_call_anew(v: torch.Tensor) -> None:
     a, b = (RBM(N_VISIBLE, N_HIDDEN, seed=5) for _ in range(2))
     first, second = a.sample(200, n_steps=3), a.sample(200, n_steps=3)
@@ -115,9 +110,6 @@ def test_beta_zero_ignores_the_model(rbm: RBM) -> None:
     hot, _ = rbm.gibbs_steps(torch.zeros(4000, N_VISIBLE), 1, beta=0.0)
     assert abs(float(hot.mean()) - 0.5) < 0.01
     assert float(rbm.gibbs_steps(torch.zeros(4000, N_VISIBLE), 1)[0].mean()) > 0.9
-
-
-# --- learning ---
 
 
 def test_gradients_accumulate_as_backward_does(rbm: RBM, v: torch.Tensor) -> None:
@@ -190,3 +182,18 @@ def test_broken_weights_stop_training_and_are_named(rbm: RBM, v: torch.Tensor) -
             rbm.train_step_(v, 1, lr=1e30, weight_decay=1e30)
     with pytest.raises(ValueError, match=r"weight must hold finite numbers, got \d+ that are NaN"):
         rbm(v)
+
+
+def test_a_strength_of_one_half_leaves_a_connection_as_it_is() -> None:
+    rbm = RBM(N_VISIBLE, N_HIDDEN, density=0.5, seed=0)
+    before = rbm.mask.clone()
+    assert before.any() and not before.all()
+    with torch.no_grad():
+        rbm.connection_strength.fill_(0.5)
+    assert rbm.update_mask_() == (0, 0)
+    assert torch.equal(rbm.mask, before)
+    with torch.no_grad():
+        rbm.connection_strength[0], rbm.connection_strength[1] = 0.5 + 2**-24, 0.5 - 2**-25
+    rbm.update_mask_()
+    assert rbm.mask[0].all() and not rbm.mask[1].any()
+    assert torch.equal(rbm.mask[2:], before[2:])

@@ -173,3 +173,16 @@ def test_bad_arguments_of_methods(rbm: RBM, v: torch.Tensor, call: Any, text: st
 def test_states_on_another_device_are_refused(rbm: RBM) -> None:
     with pytest.raises((ValueError, RuntimeError), match=r"meta"):
         rbm(torch.zeros(2, N_VISIBLE, device="meta"))
+
+
+@pytest.mark.parametrize("value", [1.0001, 1.5, 2.0, -0.0001, -1.0, 300.0, float("inf")])
+def test_probabilities_lie_between_0_and_1(rbm, value):
+    """One value among those that are right, by whatever it is outside."""
+    for dtype in (torch.float32, torch.float64):
+        states = torch.full((3, rbm.n_visible), 0.5, dtype=dtype)
+        states[1, 2] = value
+        with pytest.raises(ValueError, match=r"visible must hold values in \[0, 1\], got v"):
+            rbm(states)
+    for edge in (0.0, 1.0):
+        states[1, 2] = edge
+        rbm(states)

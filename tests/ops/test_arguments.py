@@ -72,3 +72,16 @@ def test_digits_of_two_numbers_are_refused():
     batch = {"n_rows": 3, "n_steps": 1, "weight_exponent": 1, "seed": 0, "step": 0, "lr": 0.1}
     with pytest.raises(ValueError, match=r"to_visible must have as many digits as to_hidden \(2\)"):
         ops.train_step_(parameters, torch.zeros(7, 1, dtype=torch.int64), **batch)
+
+
+@pytest.mark.parametrize("given", [(0,), (1,), (0, 1), (0, 2), (1, 2)])
+def test_velocities_are_given_together(given):
+    weight, mask = torch.zeros(5, 7), torch.ones(5, 7, dtype=torch.bool)
+    digits = ops.pack_weights(weight, mask, 2, 1)
+    biases = torch.zeros(7), torch.zeros(5)
+    velocities = [t.clone() if i in given else None for i, t in enumerate((weight, *biases))]
+    parameters = ops.Parameters(weight, None, mask, *biases, *digits, *velocities)
+    batch = {"n_rows": 3, "n_steps": 1, "weight_exponent": 1, "seed": 0, "step": 0, "lr": 0.1}
+    rule = f"velocities must be all given or all None, got {len(given)} of 3"
+    with pytest.raises(ValueError, match=rf"^train_step_: {rule}\. Pass three or none\.$"):
+        ops.train_step_(parameters, torch.zeros(7, 1, dtype=torch.int64), **batch)

@@ -61,9 +61,6 @@ def distances(joint, visible, hidden):
     )
 
 
-# --- the kernel, and the same call broken on purpose ---
-
-
 class Sampler:
     """Runs n_steps sweeps of ``ops.gibbs_steps``; a broken one changes a single thing."""
 
@@ -201,9 +198,6 @@ def pair_distance(rbm, sampler):
 def test_successive_states_follow_the_transition_probabilities(rbm):
     assert pair_distance(rbm, Sampler(rbm)) < BOUND
     assert pair_distance(rbm, RepeatsUniformsEverySweep(rbm)) > BOUND
-
-
-# --- temperature, clamped units, start ---
 
 
 def test_each_chain_samples_at_its_temperature(rbm):

@@ -166,3 +166,19 @@ def test_learning_raises_the_exact_likelihood():
     entropy = torch.special.entr(independent) + torch.special.entr(1 - independent)
     assert mean_log_p() > before + 0.5
     assert mean_log_p() > -float(entropy.sum()) - 0.3
+
+
+def test_a_strength_of_one_half_leaves_a_connection_as_it_is():
+    """Both phases equal: no strength moves."""
+    rbm, x = random_rbm(61, 67), random_rows(5, 61)
+    with torch.no_grad():
+        rbm.connection_strength.fill_(0.5)
+    before, states = rbm.mask.clone(), ops.pack_states(x)
+    levels = torch.full((5, 67), 30000, dtype=torch.int32)
+    digits, exponent = rbm._model(2)[:2], rbm._model(2).weight_exponent
+    tensors = rbm.weight, rbm.connection_strength, rbm.mask, rbm.visible_bias, rbm.hidden_bias
+    parameters = ops.Parameters(*(t.detach() for t in tensors), *digits)
+    phases, rates = (levels, states) * 2, {"lr": 0.1, "lr_strength": 1.0}
+    found = ops.ncg_update_(parameters, *phases, weight_exponent=exponent, **rates)
+    assert found[1:].tolist() == [0, 0]
+    assert torch.equal(rbm.mask, before)

@@ -12,8 +12,6 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from ncg_fast import RBM, connectivity
 from ncg_fast.cli import main
 
-# --- the command line ---
-
 
 def test_device_has_a_name_that_serves(capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("mps", "tpu", "cuda:x"):
@@ -34,9 +32,6 @@ def test_device_of_a_run_is_free_to_change(tmp_path, capsys: pytest.CaptureFixtu
     assert main([*args, "--device", "cpu"]) == 0
     assert "device" not in (tmp_path / "run" / "config.json").read_text()
     assert main(["sample", str(tmp_path / "run"), "--device", "cpu", "--steps", "1"]) == 0
-
-
-# --- devices ---
 
 
 def test_machines_begin_on_the_cpu() -> None:

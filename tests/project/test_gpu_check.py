@@ -1,4 +1,4 @@
-"""make gpu-check on a machine without a GPU."""
+"""make gpu-check on a computer without a GPU."""
 
 from __future__ import annotations
 

@@ -113,9 +113,6 @@ def central_differences(f: Callable[[Array], float], at: Array, width: float = 1
     return gradient
 
 
-# --- random numbers ---
-
-
 def philox(counter: tuple[int, int, int, int], seed: int) -> tuple[int, int, int, int]:
     """Philox4x32-10 of Salmon, Moraes, Dror & Shaw (SC11), figure 2."""
     word = 2**32

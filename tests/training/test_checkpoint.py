@@ -109,9 +109,6 @@ def test_file_obeys_umask_and_follows_links(tmp_path):
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
 
 
-# --- files that are none ---
-
-
 def written(path, *, tensors=None, without=(), **changes):
     """A model file whose tensors and metadata are changed."""
     save(machine(), path)
@@ -227,9 +224,6 @@ def test_a_path_that_is_none_is_refused(op, call):
         call(None)
     rule = "path must be a str or os.PathLike, got NoneType"
     assert str(caught.value) == f"{op}: {rule}. Pass the name of a file."
-
-
-# --- disks that are full, files that cannot be written ---
 
 
 def test_write_that_breaks_off_leaves_the_earlier_file(tmp_path):

@@ -24,8 +24,6 @@ from ncg_fast.training import fit as training
 from ncg_fast.training import history, run
 from ncg_fast.training.history import History
 
-# --- what a run computes ---
-
 
 @pytest.mark.parametrize("x", [binary_rows(), grey_rows()], ids=["binary", "grey"])
 @pytest.mark.parametrize("rates", [{}, {"momentum": 0.5, "weight_decay": 0.01}])
@@ -145,9 +143,6 @@ def test_training_brings_the_nll_near_the_entropy_of_the_data():
     assert entropy < nll < entropy + 0.4  # independent fair bits: entropy + 1.04
 
 
-# --- records ---
-
-
 def dense_mean(rbm, v):
     weight = rbm.weight.detach().double() * rbm.mask
     hidden = torch.sigmoid(v @ weight.t() + rbm.hidden_bias.detach())
@@ -215,9 +210,6 @@ def test_history_is_a_sequence_of_records():
     assert history.to_dicts()[0]["epoch"] == 1
     assert not history.interrupted
     assert list(History()) == []
-
-
-# --- callbacks, progress ---
 
 
 def test_callbacks_see_machine_and_record_and_may_stop():

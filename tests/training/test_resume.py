@@ -21,8 +21,6 @@ from ncg_fast.model.rbm import RBM
 from ncg_fast.training import run
 from ncg_fast.training.checkpoint import CHECKPOINT_NAME, load_checkpoint
 
-# --- going on ---
-
 VARIANTS = {
     "cd": {"n_steps": 2},
     "pcd": {"persistent": True, "n_chains": 9, "momentum": 0.5, "weight_decay": 0.01},
@@ -122,9 +120,6 @@ def test_run_of_other_settings_is_not_resumed(tmp_path):
     assert file.read_bytes() == content
 
 
-# --- interruptions ---
-
-
 def break_at_step(monkeypatch, n, action):
     monkeypatch.setitem(run._WORK, "cpu", 1)  # one step a call
     step, original = [0], RBM._train
@@ -209,9 +204,6 @@ def test_huge_rate_is_an_error_not_a_wrong_machine():
     with pytest.raises(FloatingPointError, match=message):
         train(rbm, epochs=1, lr=1e30, weight_decay=1e30)
     assert_same_bits(before, rbm)
-
-
-# --- runs that are killed ---
 
 
 def test_killed_runs_resume_to_the_bits_of_one_never_stopped(tmp_path):
