@@ -20,9 +20,6 @@ EAGER = "eager fp32"  # the one that every job is held against
 LOW_PRECISION = {"eager bf16": torch.bfloat16, "eager fp16": torch.float16}
 
 
-# --- jobs of the eager machine beside half step and training step ---
-
-
 def sample_visible(eager: Eager, h: Tensor) -> Tensor:
     return eager.draw(eager.visible(h))
 
@@ -69,9 +66,6 @@ def epoch(eager: Eager, rows: Tensor, n_steps: int) -> None:
     for batch in shuffled.split(len(eager.v)):
         eager.v = batch
         eager.train_step(n_steps)
-
-
-# --- other programs ---
 
 
 def low_precision(case: Case, draw: str, job: Callable[[Eager], Run]) -> dict[str, Run]:

@@ -34,7 +34,7 @@ def clock() -> Clock:
     return cuda_clock()
 
 
-def machine() -> dict[str, object]:
+def computer() -> dict[str, object]:
     """What the figures depend on."""
     return {
         "processor": torch.cuda.get_device_name(),
@@ -50,9 +50,6 @@ def cache_bytes() -> int:
 
 def free_memory() -> int:
     return torch.cuda.mem_get_info()[0]
-
-
-# --- limits ---
 
 
 def _best(run: Run, n_calls: int = 10) -> float:
@@ -80,9 +77,6 @@ def limits(n_threads: int) -> Rates:
         rates["read"][size] = n_bytes / _best(lambda buffer=buffer: buffer.sum())
         rates["update"][size] = 2 * n_bytes / _best(lambda buffer=buffer: buffer.mul_(0.999))
     return rates
-
-
-# --- jobs as CUDA graphs ---
 
 
 def graphed(run: Run) -> Run:
@@ -133,9 +127,6 @@ def as_graph(make: Callable[[Case], Job]) -> Callable[[Case], Job]:
         return found._replace(own=own)
 
     return job
-
-
-# --- what a user would run instead ---
 
 
 def _with_tf32(run: Run) -> Run:

@@ -95,9 +95,6 @@ def with_dense(
     return check_dense
 
 
-# --- chains ---
-
-
 def _half_step_work(case: Case, n_digits: int, n_half_steps: int = 1) -> Work:
     pairs = case.rbm.weight.numel()
     multiply_adds = n_half_steps * case.n_rows * pairs
@@ -161,9 +158,6 @@ def gibbs_steps(case: Case, n_steps: int = 100) -> Job:
         return partial(baselines.gibbs_steps, machine, n_steps, compile(baselines.sweep))
 
     return Job(name, own, eager, check, note, eager)
-
-
-# --- learning: the reference computes these machines whole ---
 
 
 def _phases(case: Case) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -280,9 +274,6 @@ def _epoch(name: str, case: Case, rows: Tensor, n_steps: int) -> Job:
     note = "one of its steps is checked; eager: the steps alone"
     check = partial(case.check_train_step, n_steps)
     return Job(name, own, lambda e: partial(baselines.epoch, e, rows, n_steps), check, note)
-
-
-# --- energies ---
 
 
 def _close(op: str, found: Tensor, expected: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""The limits of the machine, measured in the run that they are compared with: see limits.cpp."""
+"""The limits of the computer, measured in the run that they are compared with: see limits.cpp."""
 
 from __future__ import annotations
 

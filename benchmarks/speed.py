@@ -30,7 +30,7 @@ import torch
 from jobs import Job, Work
 
 from ncg_fast.backends import cpu
-from ncg_fast.benchmark.jobs import Case, Eager, faster_draw, machine
+from ncg_fast.benchmark.jobs import Case, Eager, computer, faster_draw
 from ncg_fast.benchmark.timing import Clock, Run, host_clock, in_turn, milliseconds, speedup
 
 RESULTS = Path(__file__).parent / "results"
@@ -42,7 +42,7 @@ class Target(NamedTuple):
     """What is measured, and how."""
 
     device: str
-    machine: dict[str, object]  # what the figures depend on
+    computer: dict[str, object]  # what the figures depend on
     products: str  # of limits: how it multiplies
     clock: Clock
     limits: Callable[[int], limits.Rates]  # by number of threads
@@ -57,9 +57,9 @@ class Target(NamedTuple):
 def target(device: str) -> Target:
     if device == "cpu":
         low, compiled = baselines.low_precision, baselines.compiled
-        how = machine(), cpu.instruction_set(), host_clock, limits.measure
+        how = computer(), cpu.instruction_set(), host_clock, limits.measure
         return Target("cpu", *how, limits.cache_bytes(), free_memory, low, compiled, 480, 600)
-    how = gpu.machine(), gpu.PRODUCTS, gpu.clock(), gpu.limits
+    how = gpu.computer(), gpu.PRODUCTS, gpu.clock(), gpu.limits
     others = gpu.low_precision, gpu.compiled
     return Target("cuda", *how, gpu.cache_bytes(), gpu.free_memory, *others, 180, 240)
 
@@ -186,7 +186,7 @@ def measure(shape: Shape, target: Target, notes: list[str]) -> Iterator[dict[str
 def rates(
     work: Work, seconds: float, variant: str, target: Target, limit: limits.Rates
 ) -> dict[str, Any]:
-    """Work a second, and the share of the machine's limit: the longer of products and memory."""
+    """Work a second, and the share of the computer's limit: the longer of products and memory."""
     size = "cache" if work.resident <= target.cache_bytes else "far"
     memory = work.read / limit["read"][size] + work.updated / limit["update"][size]
     forced = variant in cpu.instruction_sets()
@@ -268,7 +268,7 @@ def run(shapes: Sequence[Shape], target: Target) -> dict[str, Any]:
             own |= rates(own.pop("work"), seconds, variant, target, limit[record["n_threads"]])
             if record["digits"] == "sparse" and variant != jobs.DENSE:
                 own |= {"bytes_per_s": None, "share": None}  # those are of dense digits
-    found = {**target.machine, "commit": commit(), "seconds": round(time.perf_counter() - start)}
+    found = {**target.computer, "commit": commit(), "seconds": round(time.perf_counter() - start)}
     found.pop("threads", None)
     found |= {"failed": failed, "limits": limit, "notes": list(dict.fromkeys(notes))}
     return {**found, "records": records}

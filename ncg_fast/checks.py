@@ -32,12 +32,6 @@ def error(op: str, rule: str, actual: Any, remedy: str) -> ValueError:
     return ValueError(f"{op}: {rule}, got {text}. {remedy}")
 
 
-def require(condition: bool, op: str, rule: str, actual: Any, remedy: str) -> None:
-    """Raises ``error`` unless the condition holds."""
-    if not condition:
-        raise error(op, rule, actual, remedy)
-
-
 def shown(value: Any) -> str:
     """A value in one short line."""
     if isinstance(value, Tensor | np.ndarray):
@@ -116,6 +110,13 @@ def same_device(op: str, **tensors: Tensor | None) -> None:
         elif value.device != device:
             rule = f"{name} must be on the device of {first} ({device})"
             raise error(op, rule, str(value.device), f"Use {name}.to({str(device)!r}).")
+
+
+def flag(op: str, name: str, value: Any) -> bool:
+    """True or False, and nothing that is merely taken for one of them."""
+    if not isinstance(value, bool | np.bool_):
+        raise error(op, f"{name} must be True or False", typed(value), "Pass one of the two.")
+    return bool(value)
 
 
 def integer(op: str, name: str, value: Any, low: int, high: int | None = None) -> int:

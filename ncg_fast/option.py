@@ -84,7 +84,9 @@ class Option:
             return checks.integer(op, self.name, value, int(low), int(high))
         if self.kind is float:
             return checks.number(op, self.name, value, low, high)
-        return checks.choice(op, self.name, value, self.choices) if self.choices else bool(value)
+        if self.choices:
+            return checks.choice(op, self.name, value, self.choices)
+        return checks.flag(op, self.name, value)
 
     def check_range(self, value: Any, see: str) -> None:
         """Refuses a number of the command line that is out of range; None was not given.

@@ -104,7 +104,7 @@ inline Phases phases(const Call& call, const records::Phases& of, int64_t n_hidd
   const Phases both{phase(call, {"hidden_data", of.hidden_data}, {"visible_data", of.visible_data},
                           n_hidden, n_visible),
                     phase(call, {"hidden_model", of.hidden_model}, visible, n_hidden, n_visible)};
-  packed(call, visible, n_visible, both.model.visible.n_chains);
+  packed(call, visible, n_visible, both.model.visible.n_chains);  // no levels
   return both;
 }
 
@@ -127,6 +127,27 @@ inline Rates rates(const records::Rates& of) {
   return {of.lr, of.lr_strength, of.momentum, of.weight_decay};
 }
 
+// Lists of connections are made of the weights and the mask: no other tensor may lie in them.
+inline void check_own_memory(const Call& call, const records::Parameters& of, const DigitPair& pair,
+                             int64_t n_hidden, int64_t n_visible) {
+  if (pair.to_hidden.sparse == nullptr) return;
+  const auto check = [&](Named named, int64_t size) {
+    const void* data = named.tensor.data;
+    const int64_t n = named.tensor.count * size;
+    if (overlap(data, n, pair.to_hidden.sparse, sparse_bytes(pair.to_hidden, n_hidden)) ||
+        overlap(data, n, pair.to_visible.sparse, sparse_bytes(pair.to_visible, n_visible)))
+      call.refuse(named.name, "have memory of its own", "a view of digits");
+  };
+  check({"mask", of.mask}, 1);
+  check({"weight", of.weight}, 4);
+  check({"connection_strength", of.connection_strength}, 4);
+  check({"visible_bias", of.visible_bias}, 4);
+  check({"hidden_bias", of.hidden_bias}, 4);
+  check({"weight_velocity", of.weight_velocity}, 4);
+  check({"visible_velocity", of.visible_velocity}, 4);
+  check({"hidden_velocity", of.hidden_velocity}, 4);
+}
+
 inline Parameters parameters(const Call& call, const records::Parameters& of, int64_t e,
                              int64_t n_labels) {
   const Named weight{"weight", of.weight}, back{"to_visible", of.to_visible};
@@ -136,6 +157,7 @@ inline Parameters parameters(const Call& call, const records::Parameters& of, in
       held_digits(call, {"to_hidden", of.to_hidden}, {n_hidden, n_visible}, e, Access::kWrite),
       held_digits(call, back, {n_visible, n_hidden}, e, Access::kWrite)};
   const DigitPair pair = written_pair(call, back, digits, n_hidden, n_visible);
+  check_own_memory(call, of, pair, n_hidden, n_visible);
   return {call.write<float>(weight, pairs),
           call.write_given<float>({"connection_strength", of.connection_strength}, pairs),
           reinterpret_cast<uint8_t*>(call.write<bool>({"mask", of.mask}, pairs)),

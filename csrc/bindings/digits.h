@@ -76,6 +76,11 @@ inline Digits held_digits(const Call& call, Named digits, Direction d, int64_t w
   return dense_digits(call, digits, d, static_cast<int>(n), e, access);
 }
 
+inline std::string format_of(const Digits& digits) {
+  if (digits.sparse == nullptr) return "dense";
+  return "sparse with a capacity of " + std::to_string(digits.capacity);
+}
+
 // Digits of both directions.
 struct DigitPair {
   Digits to_hidden, to_visible;
@@ -88,22 +93,26 @@ inline void check_same_digits(const Call& call, const Digits& to_hidden, Named b
                 std::to_string(to_visible.n_digits));
 }
 
+// Whether n bytes from a and m bytes from b on have some in common.
+inline bool overlap(const void* a, int64_t n, const void* b, int64_t m) {
+  const auto first = reinterpret_cast<uintptr_t>(a), other = reinterpret_cast<uintptr_t>(b);
+  return first < other + static_cast<uintptr_t>(m) && other < first + static_cast<uintptr_t>(n);
+}
+inline int64_t sparse_bytes(const Digits& digits, int64_t n_out) {
+  return SparseLayout{n_out}.words(digits.capacity) * static_cast<int64_t>(sizeof(int32_t));
+}
+
 // Those that are written: of one format and capacity, and of sparse ones one is read while the
 // other is written.
 inline DigitPair written_pair(const Call& call, Named back, const DigitPair& pair, int64_t n_hidden,
                               int64_t n_visible) {
   const Digits &there = pair.to_hidden, &thence = pair.to_visible;
   check_same_digits(call, there, back, thence);
-  const auto format = [](const Digits& d) {
-    return d.sparse == nullptr ? "dense"
-                               : "sparse with a capacity of " + std::to_string(d.capacity);
-  };
-  if (format(there) != format(thence))
-    call.refuse(back.name, "be " + format(there), format(thence));
+  if ((there.sparse == nullptr) != (thence.sparse == nullptr) || there.capacity != thence.capacity)
+    call.refuse(back.name, "be " + format_of(there), format_of(thence));
   if (there.sparse == nullptr) return pair;
-  const int32_t *there_end = there.sparse + SparseLayout{n_hidden}.words(there.capacity),
-                *thence_end = thence.sparse + SparseLayout{n_visible}.words(thence.capacity);
-  if (there.sparse < thence_end && thence.sparse < there_end)
+  if (overlap(there.sparse, sparse_bytes(there, n_hidden), thence.sparse,
+              sparse_bytes(thence, n_visible)))
     call.refuse(back.name, "have memory of its own", "a view of that of the other direction");
   return pair;
 }

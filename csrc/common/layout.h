@@ -10,7 +10,7 @@
 // sparse digits: int32, one axis: n_digits, n_out, n_in, n_connections; offsets [n_out + 1];
 // connections [capacity][2]: input and q, all digits in one. Output i has those from offsets[i] to
 // before offsets[i + 1], inputs ascending; what is not used is 0. Of more connections than the
-// capacity nothing is held: n_connections is -1 and all behind it 0.
+// capacity nothing is held: n_connections is -1 and all after it 0.
 #pragma once
 #include <cstdint>
 

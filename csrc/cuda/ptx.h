@@ -1,4 +1,4 @@
-// Instructions that CUDA C++ has no name for, each behind a small function. The host twin is
+// Instructions that CUDA C++ has no name for, each as a small function. The host twin is
 // tests/support/cuda_on_host/cuda/ptx.h, which include paths put first there.
 #pragma once
 #include <cuda_runtime.h>
@@ -11,7 +11,7 @@
 
 namespace ncg::cuda {
 
-// --- matrix products of one warp ---
+// Matrix products of one warp.
 //
 // sum += A B for A of 16 x 32 bytes (rows by K), B of 32 x 8, sum of 16 x 8, with lane = 4 r + c:
 // a[0], a[2]: row r, K 4c .. 4c + 3 and 16 + 4c ..; a[1], a[3]: the same of row r + 8; b0, b1:
@@ -35,7 +35,7 @@ __device__ __forceinline__ void mma_u8u8(int32_t (&sum)[4], const uint32_t (&a)[
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-// --- matrix products of a warpgroup, four warps together: sm_90a alone ---
+// Matrix products of a warpgroup, four warps together: sm_90a alone.
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 constexpr bool kWarpgroups = true;
@@ -99,7 +99,7 @@ __device__ __forceinline__ void end_products(int32_t (&sums)[kRows][kTiles][4]) 
 #endif
 }
 
-// --- shared memory ---
+// Shared memory.
 
 // The block's dynamic shared memory. Kernels use no other: the host twin gives each block its own.
 __device__ __forceinline__ uint8_t* dynamic_shared() {
@@ -144,7 +144,7 @@ __device__ __forceinline__ void show_copies() {
 #endif
 }
 
-// --- clusters of blocks, sm_90 and later ---
+// Clusters of blocks, sm_90 and later.
 
 __device__ __forceinline__ uint32_t cluster_rank() {
   uint32_t rank = 0;

@@ -18,6 +18,7 @@ from torch import Tensor
 from ncg_fast.backends.formats import StateFormat, state_format
 from ncg_fast.backends.records import Batch, Layer, Model, Parameters, Phases, PhaseSums
 from ncg_fast.backends.results import RESULTS, axis, returned
+from ncg_fast.backends.signatures import arguments
 
 Sizes = tuple[int, int, int, int, Tensor]  # n_hidden, n_visible, n_rows, n_chains, visible states
 
@@ -70,7 +71,7 @@ _SIZES: dict[str, Callable[..., Sizes]] = {
 
 
 class Launcher:
-    """The ops of one compiled module; arguments are given by name, in the order of the module's.
+    """The ops of one compiled module; arguments are given by name.
 
     Args:
         module: its functions have the names of the ops.
@@ -80,15 +81,17 @@ class Launcher:
     def __init__(self, module: Any, call: Callable[..., None]):
         self._module, self._call = module, call
         for op in RESULTS:
-            setattr(self, op, partial(self._run, op, getattr(module, op)))
+            setattr(self, op, partial(self._run, op, getattr(module, op), tuple(arguments(op))))
 
-    def _run(self, op: str, function: Callable[..., None], **given: Any) -> Any:
+    def _run(
+        self, op: str, function: Callable[..., None], names: tuple[str, ...], /, **given: Any
+    ) -> Any:
         results = RESULTS[op](**given)
         scratch = self._scratch(op, given) if op in _SIZES else None
         filled, like = list(results), results[0] if results else given["hidden"]
         if op == "anneal":  # its first result holds the start
             given["visible"], *filled = results
-        self._call(function, like, *given.values(), *filled, scratch)
+        self._call(function, like, *[given[name] for name in names], *filled, scratch)
         return returned(results)
 
     def _scratch(self, op: str, given: dict[str, Any]) -> Tensor | None:

@@ -201,7 +201,7 @@ def _update(
     weight_exponent: int,
     n_labels: int,
 ) -> Tensor:
-    weight, strength, mask = parameters[:3]
+    weight, strength, mask = parameters.weight, parameters.connection_strength, parameters.mask
     lr, momentum, minus_decay = (
         f32(rate, weight) for rate in (rates.lr, rates.momentum, -rates.weight_decay)
     )
@@ -210,7 +210,12 @@ def _update(
 
     direction = fma(minus_decay, old_weight, g) if rates.weight_decay else g
     steps = [torch.where(old_mask, direction, zero), g_visible, g_hidden]
-    velocities = [velocity for velocity in parameters[-3:] if velocity is not None]
+    buffers = (
+        parameters.weight_velocity,
+        parameters.visible_velocity,
+        parameters.hidden_velocity,
+    )
+    velocities = [velocity for velocity in buffers if velocity is not None]
     if velocities:
         for velocity, step in zip(velocities, steps, strict=True):
             velocity.copy_(fma(momentum, velocity, step))

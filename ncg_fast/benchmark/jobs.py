@@ -29,9 +29,6 @@ _RATES: dict[str, Any] = {"lr": 1e-4, "lr_strength": 1e-4}
 _WHOLE = 1 << 31  # multiply-adds of a half step up to which the reference computes every unit
 
 
-# --- machines and what is checked ---
-
-
 class Case:
     """A machine, rows for it, half step and training step, and their comparison with the reference.
 
@@ -172,9 +169,6 @@ def same(op: str, found: list[Tensor], expected: list[Tensor]) -> None:
         raise RuntimeError(f"{rule}, got {n} of {len(found)} that differ. Run the tests.")
 
 
-# --- the baseline ---
-
-
 def _less_than(p: Tensor) -> Tensor:
     return (torch.rand_like(p) < p).to(p.dtype)
 
@@ -240,10 +234,7 @@ def faster_draw(case: Case, clock: Clock = host_clock) -> str:
     return min(DRAWS, key=lambda name: quartiles(samples[name].values())[1])
 
 
-# --- the machine ---
-
-
-def machine() -> dict[str, object]:
+def computer() -> dict[str, object]:
     """What the figures of a CPU depend on."""
     return {
         "processor": _processor(),

@@ -1,6 +1,6 @@
 """Time of variants that take turns within one process, and what is said of it.
 
-A slow spell of a shared machine then hits all of them, and a ratio is that of two variants within
+A slow spell of a shared computer then hits all of them, and a ratio is that of two variants within
 one round.
 """
 

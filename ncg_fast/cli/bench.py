@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
         "half step": {"ncg_fast": case.half_step, "eager": eager.half_step},
         "training step": {"ncg_fast": case.train_step, "eager": eager.train_step},
     }
-    found = {"ncg_fast": version("ncg_fast"), **jobs.machine(), **_SIZES, "density": 0.5}
+    found = {"ncg_fast": version("ncg_fast"), **jobs.computer(), **_SIZES, "density": 0.5}
     found["digits"] = case.path()
     kernels = case.half_step_paths()
     results = {name: _measure(variants) for name, variants in timed.items()}

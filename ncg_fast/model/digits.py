@@ -129,6 +129,7 @@ class DigitCache:
         """
         exponent = self.exponent(tensors)
         if exponent is None or not self._kept:
+            _check(tensors)
             exponent = next_exponent(exponent, _max_abs(tensors))
             self.restore(tensors, exponent)
         if n_digits not in self._kept:
@@ -159,6 +160,18 @@ class DigitCache:
         pays = fits(written.to_hidden) if sparse else _path(tensors, self._n_on) == "dense"
         if following == written.exponent and pays:
             self._kept[TRAINING_DIGITS] = written
+
+
+def _check(tensors: Watched) -> None:
+    """What a user may have put in the place of the machine's own."""
+    op, words = "RBM", "(n_hidden, n_visible)"
+    shape = checks.axes(op, "mask", tensors.mask, ("n_hidden", "n_visible"))
+    checks.tensor(op, "mask", tensors.mask, torch.bool, shape, words)
+    checks.tensor(op, "weight", tensors.weight, torch.float32, shape, words)
+    n_hidden, n_visible = shape
+    visible, hidden = tensors.visible_bias, tensors.hidden_bias
+    checks.tensor(op, "visible_bias", visible, torch.float32, (n_visible,), "(n_visible,)")
+    checks.tensor(op, "hidden_bias", hidden, torch.float32, (n_hidden,), "(n_hidden,)")
 
 
 def _max_abs(tensors: Watched) -> float:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ncg_fast import backends, checks, connectivity
-from ncg_fast.backends.formats import StateFormat, state_format
+from ncg_fast.backends.formats import StateFormat, new_packed, state_format
 from ncg_fast.backends.numerics import (
     HIDDEN_STREAM,
     MAX_EXPONENT,
@@ -254,6 +254,27 @@ class RBM(nn.Module):
             raise checks.error(op, rule, tuple(visible.shape), "Leave out empty batches.")
         return rows, n
 
+    def _independent(self, n: int) -> Tensor:
+        """Packed visible states of n chains, P(v_j = 1) = sigmoid(b_j)."""
+        off = new_packed(self.weight, self.n_hidden, n).zero_()
+        layer = self._model(TRAINING_DIGITS).visible_layer
+        states: Tensor = registered.sample(off, n, *layer, *self._draw(), VISIBLE_STREAM)
+        self._gibbs_step += 1
+        return states
+
+    def _clamped(
+        self, op: str, name: str, rows: Tensor, n: int, clamp: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Rows with the clamped units set, and which units those are."""
+        if clamp is None:
+            return rows, None
+        values, held = units.encode_clamp(op, clamp, n, self.n_visible)
+        if state_format(rows) is not StateFormat.PACKED:
+            rule, remedy = f"{name} must hold only 0 and 1 with a clamp", "Binarise it there."
+            raise checks.error(op, rule, "values in between", remedy)
+        checks.same_device(op, **{name: rows, "clamp": clamp})
+        return rows & ~held | values, held
+
     def _sweeps(
         self, rows: Tensor, n_chains: int, n_steps: int, draw: Draw, held: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -468,15 +489,7 @@ class RBM(nn.Module):
         """
         op = "RBM.gibbs_steps"
         rows, n = self._encoded(op, "visible", visible)
-        held = None
-        if clamp is not None:
-            values, held = units.encode_clamp(op, clamp, n, self.n_visible)
-            if state_format(rows) is not StateFormat.PACKED:
-                rule = "visible must hold only 0 and 1 with a clamp"
-                remedy = "Binarise it where units are clamped."
-                raise checks.error(op, rule, "values in between", remedy)
-            checks.same_device(op, visible=visible, clamp=clamp)
-            rows = rows & ~held | values
+        rows, held = self._clamped(op, "visible", rows, n, clamp)
         draw = self._draw()
         if beta is not None:
             draw = draw._replace(beta=units.encode_beta(op, beta, n, like=rows))
@@ -519,12 +532,16 @@ class RBM(nn.Module):
         n = checks.integer(op, "n", n, 1, checks.MAX_CHAINS)
         n_steps = checks.integer(op, "n_steps", n_steps, 1, checks.MAX_SWEEPS)
         if start is None:
-            off = torch.zeros(n, self.n_hidden, dtype=torch.uint8, device=self.weight.device)
-            start = self.sample_visible(off)
-        n_rows = len(units.checked(op, "start", start, self.n_visible))
-        if n_rows != n:
-            raise checks.error(op, f"start must have n = {n} rows", n_rows, "Pass one row a chain.")
-        return self.gibbs_steps(start, n_steps, clamp=clamp)[0].to(torch.uint8)
+            rows = self._independent(n)
+        else:
+            rows, n_rows = units.encode(op, "start", start, self.n_visible, self.weight)
+            if n_rows != n:
+                rule, remedy = f"start must have n = {n} rows", "Pass one row a chain."
+                raise checks.error(op, rule, n_rows, remedy)
+        rows, held = self._clamped(op, "start", rows, n, clamp)
+        last, _ = self._sweeps(rows, n, n_steps, self._draw(), held)
+        states: Tensor = registered.unpack_states(last, n)
+        return states
 
     def contrastive_divergence(
         self, visible: Tensor, n_steps: int = 1, chains: Tensor | None = None
@@ -596,8 +613,9 @@ class RBM(nn.Module):
             torch.Size([4, 6])
         """
         phases = self._phases("RBM.connection_gradient", visible, n_steps, chains)
-        gradient: Tensor = registered.connection_gradient(*phases, self.weight.detach(), None)[2]
-        return gradient
+        _, _, gradient, _, _ = registered.connection_gradient(*phases, self.weight.detach(), None)
+        by_strength: Tensor = gradient
+        return by_strength
 
     @torch.no_grad()
     def update_mask_(self) -> tuple[int, int]:
@@ -624,6 +642,7 @@ class RBM(nn.Module):
             op, rule = "RBM.update_mask_", "rbm must have connection strengths"
             remedy = "Use RBM(learn_connections=True)."
             raise checks.error(op, rule, "a fixed mask", remedy)
+        self._check_strength("RBM.update_mask_", strength)
         checks.finite("RBM.update_mask_", connection_strength=strength)
         new = (strength > 0.5) | (mask & (strength == 0.5))
         if self.n_labels:
@@ -686,22 +705,31 @@ class RBM(nn.Module):
         rows, n_rows = self._data(op, "visible", visible)
         checks.integer(op, "n_steps", n_steps, 1, checks.MAX_SWEEPS)
         n_chains = learning_arguments.chains(op, chains, n_chains, self.n_visible, n_rows)
-        learning_arguments.own_memory(op, chains, rows)
         if velocities is not None:
             velocities = self._velocities(op, velocities)
         rates = Rates(lr, lr_strength, momentum, weight_decay)
         rates = learning_arguments.rates(op, rates, velocities)
+        static = checks.flag(op, "static", static)
         self._check_trainable(op)
         batch = Batch(rows.unsqueeze(0), chains, n_rows, n_chains, n_steps)
         return self._train(batch, rates, velocities, static=static)
 
     def _check_trainable(self, op: str) -> None:
-        """Weights and biases that may be trained: one step updates all of them."""
+        """Weights and biases that may be trained: one step updates all of them, in place."""
         for name in ("weight", "visible_bias", "hidden_bias"):
             if not getattr(self, name).requires_grad:
                 rule = f"{name} must require gradients, for a step updates weights and biases"
                 remedy = "Use .requires_grad_(), or contrastive_divergence with an optimizer."
                 raise checks.error(op, rule, "requires_grad=False", remedy)
+        for name, tensor in self._watched()._asdict().items():
+            learning_arguments.contiguous(op, name, tensor)
+        if self.connection_strength is not None:
+            self._check_strength(op, self.connection_strength)
+            learning_arguments.contiguous(op, "connection_strength", self.connection_strength)
+
+    def _check_strength(self, op: str, strength: Tensor) -> None:
+        shape, words = tuple(self.mask.shape), "(n_hidden, n_visible)"
+        checks.tensor(op, "connection_strength", strength, torch.float32, shape, words)
 
     def _velocities(self, op: str, given: Any) -> Velocities:
         """Momentum buffers, which are written."""
@@ -733,7 +761,7 @@ class RBM(nn.Module):
         n_on = n_off = 0
         while True:
             digits = self._digits.get(watched, TRAINING_DIGITS, learned=strength is not None)
-            held, biases = digits[:2], (visible_bias, hidden_bias)
+            held, biases = (digits.to_hidden, digits.to_visible), (visible_bias, hidden_bias)
             parameters = Parameters(weight, moved, mask, *biases, *held, *(velocities or ()))
             given = *parameters, *batch, *rates, *self._draw(), digits.exponent, self.n_labels
             found = registered.train_steps_(*given, *exponent_range(digits.exponent))

@@ -40,7 +40,6 @@ from ncg_fast.checks import (
 )
 
 MAX_CAPACITY = 2**31 - 1  # connections of sparse digits
-_PAIR = "(n_hidden, n_visible)"
 
 
 def packed(op: str, name: str, states: Tensor, n_units: int, n_chains: int) -> Tensor:

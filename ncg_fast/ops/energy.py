@@ -1,4 +1,4 @@
-"""The ops of float64 sums: free energy and annealing; formats as in ``ops.py``."""
+"""The ops of float64 sums: free energy and annealing; formats as in ``ncg_fast.ops``."""
 
 from __future__ import annotations
 

@@ -65,6 +65,9 @@ def hidden_levels(op: str, name: str, hidden: Tensor, n_rows: int, n_hidden: int
 def phase_sums(op: str, prefix: str, given: PhaseSums, n_hidden: int, n_visible: int) -> PhaseSums:
     """Sums of one phase of so many units; names in messages begin with the prefix."""
     if not isinstance(given, PhaseSums):
+        remedy = "Pass what phase_sums returned."
+        raise error(op, f"{prefix} must be ops.PhaseSums", type(given).__name__, remedy)
+    if not isinstance(given, PhaseSums):
         raise error(op, f"{prefix} must be PhaseSums", typed(given), "Use phase_sums.")
     shapes = (n_hidden, n_visible), (n_visible,), (n_hidden,)
     words = _PAIR, "(n_visible,)", "(n_hidden,)"
@@ -104,7 +107,8 @@ def parameters(op: str, given: Parameters, n_labels: int) -> tuple[int, int]:
         if value is not None or name.endswith("bias"):
             layer_name = name.partition("_")[0]
             tensor(op, name, value, torch.float32, (size,), f"(n_{layer_name},)")
-    n_given = sum(v is not None for v in given[-3:])
+    velocities = velocity, given.visible_velocity, given.hidden_velocity
+    n_given = sum(each is not None for each in velocities)
     if n_given not in (0, 3):
         rule = "velocities must be all given or all None"
         raise error(op, rule, f"{n_given} of 3", "Pass three or none.")

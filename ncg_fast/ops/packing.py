@@ -1,4 +1,4 @@
-"""The ops of formats: packed states and digits, see ``ops.py``."""
+"""The ops of formats: packed states and digits, see ``ncg_fast.ops``."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import islice
 from string import ascii_lowercase
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, get_type_hints
 
 import torch
 from torch import Tensor
@@ -18,87 +18,45 @@ from torch import Tensor
 from ncg_fast import backends
 from ncg_fast.backends import records
 from ncg_fast.backends.results import RESULTS, returned
+from ncg_fast.backends.signatures import RECORDS, SIGNATURES, arguments
 
-# The functions of a back end, in the order of a compiled module. A record stands for its fields.
-SIGNATURES = {
-    "pack_states": "Tensor states -> Tensor",
-    "unpack_states": "Tensor packed, int n_chains -> Tensor",
-    "pack_weights": "Tensor weight, Tensor? mask, int n_digits, int weight_exponent, int? capacity "
-    "-> (Tensor, Tensor)",
-    "mean": "Tensor states, int n_chains, Layer layer -> Tensor",
-    "sample": "Tensor states, int n_chains, Layer layer, Draw draw, int stream -> Tensor",
-    "gibbs_steps": "Tensor visible, int n_chains, Model model, int n_steps, Draw draw, "
-    "Tensor? clamped -> (Tensor, Tensor)",
-    "connection_gradient": "Phases phases, Tensor? weight, Tensor? mask "
-    "-> (Tensor, Tensor, Tensor, Tensor, Tensor)",
-    "phase_sums": "Tensor hidden, Tensor visible, PhaseSums sums -> ()",
-    "ncg_update_": "Parameters parameters, Phases phases, Rates rates, int weight_exponent, "
-    "int n_labels -> Tensor",
-    "update_from_sums_": "Parameters parameters, PhaseSums data, PhaseSums model, int n_rows, "
-    "int n_chains, bool data_levels, Rates rates, int weight_exponent, int n_labels -> Tensor",
-    "train_steps_": "Parameters parameters, Batch batch, Rates rates, Draw draw, "
-    "int weight_exponent, int n_labels, float least, float most -> Tensor",
-    "free_energy": "Tensor visible, int n_chains, Layer layer, Tensor visible_bias -> Tensor",
-    "anneal": "Tensor visible, int n_chains, Model model, Tensor base_bias, Tensor betas, "
-    "Draw draw -> (Tensor, Tensor)",
-}
 _WRITING = "phase_sums", "ncg_update_", "update_from_sums_", "train_steps_"
 _WRITTEN = {*records.Parameters._fields, "chains", "sums_products", "sums_visible", "sums_hidden"}
 
 
-_RECORDS: dict[str, Any] = {
-    record.__name__: record
-    for record in (
-        records.Layer,
-        records.Model,
-        records.Draw,
-        records.Phases,
-        records.PhaseSums,
-        records.Batch,
-        records.Rates,
-        records.Parameters,
-    )
-}
 _TYPES = {Tensor: "Tensor", Tensor | None: "Tensor?", int: "int", float: "float"}
-
-
-class Argument(NamedTuple):
-    """An argument of a back end's function, and the record that it is, if any."""
-
-    name: str
-    record: Any
 
 
 def _fields(kind: str, name: str) -> list[tuple[str, str]]:
     """Type and name of what is passed for an argument: of a record, of each of its fields."""
-    record = _RECORDS.get(kind)
+    record = RECORDS.get(kind)
     if record is None:
         return [(kind, name)]
     prefix = f"{name}_" if record is records.PhaseSums else ""  # an op may take two
     return [(_TYPES[kind], prefix + field) for field, kind in get_type_hints(record).items()]
 
 
-def _parsed(op: str) -> tuple[tuple[Argument, ...], str]:
-    """The arguments of the back ends' function, and the schema of the registered op."""
-    given, _, results = SIGNATURES[op].partition(" -> ")
-    arguments, flat, letters = [], [], iter(ascii_lowercase)
-    for text in given.split(", "):
-        kind, name = text.split(" ")
-        arguments.append(Argument(name, _RECORDS.get(kind)))
+def _schema(op: str) -> str:
+    """What torch parses: the fields of records, those that are written marked."""
+    letters = iter(ascii_lowercase)
+    flat = []
+    for name, kind in arguments(op).items():
         for type_, field in _fields(kind, name):
             written = op in _WRITING and field in _WRITTEN
             mark = f"Tensor({next(letters)}!)" if written else "Tensor"
             flat.append(f"{type_.replace('Tensor', mark)} {field}")
-    return tuple(arguments), f"{op}({', '.join(flat)}) -> {results}"
+    return f"{op}({', '.join(flat)}) -> {SIGNATURES[op].partition(' -> ')[2]}"
 
 
-_ARGUMENTS = {op: _parsed(op)[0] for op in SIGNATURES}
+_NAMED = {
+    op: [(name, RECORDS.get(kind)) for name, kind in arguments(op).items()] for op in SIGNATURES
+}
 
 
 def named(op: str, flat: tuple[Any, ...]) -> dict[str, Any]:
     """The arguments of a registered op by name, records made again from their fields."""
     given, rest = {}, iter(flat)
-    for name, record in _ARGUMENTS[op]:
+    for name, record in _NAMED[op]:
         if record is None:
             given[name] = next(rest)
         else:
@@ -136,7 +94,7 @@ def _fake(op: str) -> Callable[..., Any]:
 
 LIBRARY = torch.library.Library("ncg_fast", "DEF")
 for _op in SIGNATURES:
-    LIBRARY.define(_parsed(_op)[1])
+    LIBRARY.define(_schema(_op))
     for _device_type in backends.DEVICE_TYPES:
         LIBRARY.impl(_op, _implementation(_op, _device_type), _device_type.upper())
     torch.library.register_fake(f"ncg_fast::{_op}", _fake(_op), lib=LIBRARY)

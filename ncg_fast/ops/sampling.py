@@ -1,4 +1,4 @@
-"""The ops of half steps and Gibbs sweeps; formats as in ``ops.py``."""
+"""The ops of half steps and Gibbs sweeps; formats as in ``ncg_fast.ops``."""
 
 from __future__ import annotations
 

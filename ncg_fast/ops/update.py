@@ -78,7 +78,7 @@ def connection_gradient(
 def phase_sums(hidden: Tensor, visible: Tensor, sums: PhaseSums | None = None) -> PhaseSums:
     """Exact sums of one phase over its rows: h_i v_j of every pair of units, v_j, and h_i.
 
-    What other machines (shares of the rows) and other learning rules need: sums of shares add up
+    What computers that share the rows, and other learning rules, need: sums of shares add up
     to those of the whole, and ``update_from_sums_`` makes a step of them.
 
     Args:
@@ -257,13 +257,11 @@ def update_from_sums_(
         checks.same_device(op, weight=parameters.weight, **sums._asdict())
     checks.integer(op, "n_rows", n_rows, 1, checks.MAX_CHAINS)
     checks.integer(op, "n_chains", n_chains, 1, checks.MAX_CHAINS)
-    if not isinstance(data_levels, bool):
-        remedy = "Pass whether the data were levels."
-        raise checks.error(op, "data_levels must be True or False", data_levels, remedy)
+    checks.flag(op, "data_levels", data_levels)
     arguments.exponent(op, weight_exponent)
     rates = Rates(lr, lr_strength, momentum, weight_decay)
     rates = learning_arguments.rates(op, rates, parameters.weight_velocity)
-    counts = n_rows, n_chains, data_levels
+    counts = n_rows, n_chains, bool(data_levels)
     found: Tensor = registered.update_from_sums_(
         *parameters, *data, *model, *counts, *rates, weight_exponent, n_labels
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ncg_fast import checks
+from ncg_fast import checks, files
 from ncg_fast.files import StrPath
 from ncg_fast.model.rbm import RBM
 from ncg_fast.training import checkpoint
@@ -45,10 +45,8 @@ def paths(
 
 
 def _path(op: str, name: str, value: Any) -> Path:
-    if not isinstance(value, str | os.PathLike):
-        rule, remedy = f"{name} must be a str or a path", "Pass the path of a folder."
-        raise checks.error(op, rule, checks.typed(value), remedy)
-    return Path(os.path.realpath(value))
+    path = files.checked_path(op, name, value, "Pass the path of a folder.")
+    return Path(os.path.realpath(path))
 
 
 def load(op: str, source: Path, settings: dict[str, Any], epochs: int) -> tuple[RBM, TrainingState]:

@@ -75,9 +75,7 @@ class TrainingRun:
             zeros = (torch.zeros_like(parameter.detach()) for parameter in parameters)
             self.tensors = dict(zip(_VELOCITIES, zeros, strict=True))
         if self.settings["n_chains"] is not None:
-            shape = self.settings["n_chains"], rbm.n_hidden
-            off = torch.zeros(shape, dtype=torch.uint8, device=rbm.weight.device)
-            self.tensors["chains"] = ops.pack_states(rbm.sample_visible(off))
+            self.tensors["chains"] = rbm._independent(self.settings["n_chains"])
 
     def resume(self, saved: RBM, state: TrainingState, source: Path) -> None:
         """Goes on from a checkpoint.

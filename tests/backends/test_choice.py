@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from ncg_fast import backends
+from ncg_fast.backends import cpu, reference
 from ncg_fast.ops import registration as _library
 
 
@@ -97,3 +98,11 @@ def test_report_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_triton_has_every_op() -> None:
     triton = pytest.importorskip("ncg_fast.backends.triton")
     assert set(triton.__all__) == set(_library.SIGNATURES)
+
+
+def test_a_launcher_takes_arguments_by_name() -> None:
+    """In whatever order they are given."""
+    weight = torch.eye(3)
+    given = {"capacity": None, "weight_exponent": 1, "n_digits": 2, "mask": None, "weight": weight}
+    found, expected = (kernels.pack_weights(**given) for kernels in (cpu.launcher, reference))
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))

@@ -44,3 +44,19 @@ def test_process_ends_after_a_team() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (found.returncode, found.stdout, found.stderr) == (0, "done\n", "")
+
+
+def test_a_forked_child_works_alone() -> None:
+    """The threads of OpenMP stay with the parent."""
+    code = (
+        "import os, torch\n"
+        "from ncg_fast.backends import cpu\n"
+        "torch.set_num_threads(3)\n"
+        "seen = []\n"
+        "cpu._call(lambda *given: seen.append(given[-1]), torch.zeros(1))\n"
+        "if os.fork() == 0:\n"
+        "    cpu._call(lambda *given: os._exit(given[-1]), torch.zeros(1))\n"
+        "print(seen[0], os.waitstatus_to_exitcode(os.wait()[1]))\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert found.stdout == "3 1\n", found.stderr

@@ -6,7 +6,7 @@ import pytest
 import torch
 from backend_choice import BackEnd
 from calls import call
-from parity import DRAW, SEED, SHAPES, WITH_ROWS, Machine, Shape, agree, same_bits
+from parity import DRAW, N_DIGITS, SEED, SHAPES, WITH_ROWS, Machine, Shape, agree, same_bits
 
 from ncg_fast.backends import formats
 from ncg_fast.backends.formats import fits, sparse_words
@@ -68,7 +68,7 @@ def test_energies_are_those_of_dense_digits(
 
 
 @pytest.mark.parametrize("options", ["plain", "momentum", "fixed", "labels"])
-@pytest.mark.parametrize("n_digits", [2, 3])
+@pytest.mark.parametrize("n_digits", N_DIGITS)
 @pytest.mark.parametrize("shape", WITH_ROWS)
 def test_update_and_train_step(
     cpu_backend: BackEnd, shape: Shape, n_digits: int, options: str

@@ -7,11 +7,11 @@ import math
 import pytest
 import torch
 from backend_choice import BackEnd
-from parity import SEED, WITH_ROWS, Machine, Shape, agree
+from parity import N_DIGITS, SEED, WITH_ROWS, Machine, Shape, agree
 
 
 @pytest.mark.parametrize("options", ["plain", "momentum", "fixed", "labels"])
-@pytest.mark.parametrize("n_digits", [2, 3])
+@pytest.mark.parametrize("n_digits", N_DIGITS)
 @pytest.mark.parametrize("shape", WITH_ROWS)
 def test_train_step(backend: BackEnd, shape: Shape, n_digits: int, options: str) -> None:
     if backend.interpreted and (n_digits, options) not in ((2, "labels"), (3, "momentum")):
@@ -52,7 +52,7 @@ def test_train_steps(backend: BackEnd, persistent: bool, least: float, most: flo
         agree(backend, "train_steps_", parameters, batches, **batch, **settings)
 
 
-@pytest.mark.parametrize("n_digits", [2, 3])
+@pytest.mark.parametrize("n_digits", N_DIGITS)
 @pytest.mark.parametrize("density", [0.0, 1.0])
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e4, 1e30])
 def test_extreme_weights(backend: BackEnd, scale: float, density: float, n_digits: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from backend_choice import BackEnd
-from parity import WITH_ROWS, Machine, Shape, agree, wanted
+from parity import N_DIGITS, WITH_ROWS, Machine, Shape, agree, wanted
 from torch import Tensor
 
 from ncg_fast import ops
@@ -28,7 +28,7 @@ def test_connection_gradient(backend: BackEnd, shape: Shape, equal: bool) -> Non
 
 
 @pytest.mark.parametrize("options", ["plain", "momentum", "fixed", "labels"])
-@pytest.mark.parametrize("n_digits", [2, 3])
+@pytest.mark.parametrize("n_digits", N_DIGITS)
 @pytest.mark.parametrize("shape", WITH_ROWS)
 def test_update(backend: BackEnd, shape: Shape, n_digits: int, options: str) -> None:
     m = Machine(shape, n_digits)

@@ -103,7 +103,9 @@ def test_kernels_take_the_path_that_a_benchmark_names(taken: Taken, density: flo
     case = Case(331, 129, 70, density)
     to_hidden, to_visible, *rest = case.rbm._model(TRAINING_DIGITS)
     draw = case.rbm._draw()
-    last, hidden = ops.gibbs_steps(case.visible, to_hidden, to_visible, *rest, 70, 1, **draw)
+    last, hidden = ops.gibbs_steps(
+        case.visible, to_hidden, to_visible, *rest, 70, 1, **draw._asdict()
+    )
     assert case.half_step_paths() == [
         taken(to_hidden, (129, 331, 70), TRAINING_DIGITS, case.visible),
         taken(to_visible, (331, 129, 70), TRAINING_DIGITS, hidden),

@@ -95,6 +95,7 @@ def test_options_that_do_not_go_together(options, message, capsys):
         ),
         ("sample", ["--image-shape", "0x9"], r"argument --image-shape: invalid ROWSxCOLS .*"),
         ("plot", ["--image-shape", "3x4"], r"--image-shape must have ROWS \* COLS = 9, .*"),
+        ("plot", ["--image-shape", "2x4"], r"--image-shape must have ROWS \* COLS = 9, .*"),
     ],
 )
 def test_other_commands_refuse_before_they_write(command, options, message, trained, capsys):

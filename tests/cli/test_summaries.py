@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,6 +40,11 @@ def whole(part):
     """Rows with their label units."""
     rows, labels = (torch.from_numpy(array) for array in part)
     return with_labels(rows, labels, N_CLASSES)
+
+
+def metrics(folder):
+    lines = Path(folder, "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
 
 
 @pytest.fixture
@@ -80,6 +86,8 @@ def test_the_summary_of_training(run, sets, tmp_path):
     n_on, n_off = (sum(each[f"switched_{way}"] for each in every) for way in ("on", "off"))
     assert n_on != n_off
     assert f" ({n_on} connections switched on, {n_off} off)\n" in shown
+    seconds = sum(each["seconds"] for each in metrics("run")) / 8
+    assert f"\nEpochs    8, {seconds:.3g} s each\n" in shown
     assert re.search(rf"^Training in run: .*, {N_TRAIN} rows, RBM", shown)
 
 

@@ -23,3 +23,14 @@ def test_few_rows_are_split_so_that_both_parts_have_some(tmp_path, n):
 def test_rows_that_cannot_be_split_are_refused(tmp_path, n):
     with pytest.raises(ValueError, match=r"^data\.load: .* must .*, got "):
         data.load(save(tmp_path, x=np.ones((n, 4), dtype=np.uint8)))
+
+
+@pytest.mark.parametrize("grey", ["train", "test"])
+def test_both_parts_are_grey_where_one_is(tmp_path, grey):
+    """The other then holds grey values that happen to be the darkest two."""
+    parts = {name: np.eye(4, dtype=np.uint8) for name in ("train", "test")}
+    parts[grey] = parts[grey] * 200
+    found = data.load(save(tmp_path, **parts), binarize="threshold")
+    assert torch.equal(getattr(found, grey), torch.eye(4, dtype=torch.uint8))
+    other = found.test if grey == "train" else found.train
+    assert not other.any()

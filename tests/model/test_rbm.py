@@ -197,3 +197,14 @@ def test_a_strength_of_one_half_leaves_a_connection_as_it_is() -> None:
     rbm.update_mask_()
     assert rbm.mask[0].all() and not rbm.mask[1].any()
     assert torch.equal(rbm.mask[2:], before[2:])
+
+
+def test_samples_start_from_the_visible_biases() -> None:
+    """v ~ P(v | h = 0), with a draw of its own, then the sweeps."""
+    one, other = (RBM(N_VISIBLE, N_HIDDEN, density=0.5, seed=5) for _ in range(2))
+    for rbm in (one, other):
+        with torch.no_grad():
+            rbm.visible_bias.copy_(torch.linspace(-3, 3, N_VISIBLE))
+    start = one.sample_visible(torch.zeros(70, N_HIDDEN, dtype=torch.uint8))
+    assert torch.equal(other.sample(70, 2), one.gibbs_steps(start, 2)[0])
+    assert torch.equal(other.sample(3, 2, start=start[:3]), one.gibbs_steps(start[:3], 2)[0])

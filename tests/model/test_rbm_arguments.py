@@ -139,7 +139,7 @@ def test_bad_constructor_arguments(arguments: dict[str, Any], text: str) -> None
         ),
         (
             lambda r, v: r.sample(2, 1, clamp=torch.full((N_VISIBLE,), 0.5)),
-            "RBM.gibbs_steps: clamp must hold only 0, 1 and NaN, got other values. Binarise it.",
+            "RBM.sample: clamp must hold only 0, 1 and NaN, got other values. Binarise it.",
         ),
         (
             lambda r, v: r.train_step_(v, lr=-0.1),
@@ -186,3 +186,12 @@ def test_probabilities_lie_between_0_and_1(rbm, value):
     for edge in (0.0, 1.0):
         states[1, 2] = edge
         rbm(states)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf"), 1e39])
+def test_inverse_temperatures_are_finite(rbm, v, bad):
+    beta = torch.ones(len(v), dtype=torch.float64)
+    beta[-1] = bad
+    rule = r"beta must hold finite numbers, got 1 that are NaN or infinite\. Pass inverse"
+    with pytest.raises(ValueError, match=rf"^RBM\.gibbs_steps: {rule}"):
+        rbm.gibbs_steps(v, 2, beta=beta)

@@ -114,3 +114,18 @@ def test_inputs_that_require_gradients(rbm: RBM, v: torch.Tensor) -> None:
     probabilities = torch.rand(N, N_VISIBLE, requires_grad=True)
     assert torch.equal(rbm(probabilities), rbm(probabilities.detach()))
     rbm.contrastive_divergence(v.float().requires_grad_())
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["weight", "visible_bias", "hidden_bias", "connection_strength"])
+def test_a_broken_state_is_refused_and_changes_nothing(rbm: RBM, name: str, bad: float) -> None:
+    state = {key: value.clone() for key, value in copy.deepcopy(rbm).state_dict().items()}
+    for value in state.values():
+        if value.is_floating_point():
+            value.mul_(0.5)
+    state[name].view(-1)[-1] = bad
+    before = copy.deepcopy(rbm)
+    with pytest.raises(ValueError, match=rf"^RBM\.load_state_dict: {name} must "):
+        rbm.load_state_dict(state)
+    for key, value in before.state_dict().items():
+        assert torch.equal(value, rbm.state_dict()[key])

@@ -85,3 +85,21 @@ def test_velocities_are_given_together(given):
     rule = f"velocities must be all given or all None, got {len(given)} of 3"
     with pytest.raises(ValueError, match=rf"^train_step_: {rule}\. Pass three or none\.$"):
         ops.train_step_(parameters, torch.zeros(7, 1, dtype=torch.int64), **batch)
+
+
+@pytest.mark.parametrize("name", ["weight", "connection_strength", "mask", "weight_velocity"])
+def test_what_is_written_must_be_contiguous(name):
+    """Transposed memory of the right shape."""
+    pair, mask = torch.zeros(5, 7), torch.ones(5, 7, dtype=torch.bool)
+    digits, biases = ops.pack_weights(pair, mask, 2, 1), (torch.zeros(7), torch.zeros(5))
+    velocities = torch.zeros(5, 7), *(b.clone() for b in biases)
+    parameters = ops.Parameters(pair, pair + 0.5, mask, *biases, *digits, *velocities)
+    turned = getattr(parameters, name).t().contiguous().t()
+    batch = {"n_rows": 3, "n_steps": 1, "weight_exponent": 1, "seed": 0, "step": 0, "lr": 0.1}
+    states = torch.zeros(7, 1, dtype=torch.int64)
+    message = rf"^train_step_: {name} must be contiguous, got strides \(1, 5\)\. Use \.contiguous"
+    with pytest.raises(ValueError, match=message):
+        ops.train_step_(parameters._replace(**{name: turned}), states, **batch)
+    chains = torch.zeros(7, 2, dtype=torch.int64)[:, :1]
+    with pytest.raises(ValueError, match=r"^train_step_: chains must be contiguous"):
+        ops.train_step_(parameters, states, chains=chains, n_chains=3, **batch)

@@ -1,4 +1,4 @@
-"""Registered ops called past the checks of ``ops.py``: the binding keeps kernels in their memory.
+"""Registered ops past the checks of the public ones: the binding keeps kernels in their memory.
 
 Sizes are one past a panel, a block and a word, so that one unit or chain fewer changes every
 layout. Each test is run with dense and with sparse digits.
@@ -260,6 +260,18 @@ def test_sparse_digits_of_one_memory() -> None:
     given[6][:4] = calls()["train_steps_"][6][:4]
     with pytest.raises(ValueError, match="train_steps_: to_visible must have memory of its own"):
         registered("train_steps_")(*given)
+
+
+@pytest.mark.parametrize("capacity", [N_HIDDEN * N_VISIBLE], indirect=True)
+@pytest.mark.parametrize("op", ["ncg_update_", "update_from_sums_", "train_steps_"])
+@pytest.mark.parametrize(("at", "digits"), [(2, 5), (2, 6), (0, 5), (1, 6)])
+def test_lists_of_connections_share_no_memory(op: str, at: int, digits: int) -> None:
+    """They are made of the weights and the mask, which are written before."""
+    given = list(calls()[op])
+    memory = given[digits].view(given[at].dtype)[8:]
+    given[at] = memory[: given[at].numel()].view(given[at].shape)
+    with pytest.raises(ValueError, match=rf"{op}: \w+ must have memory of its own"):
+        registered(op)(*given)
 
 
 @DENSE

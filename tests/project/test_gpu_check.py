@@ -18,5 +18,5 @@ def test_a_missing_gpu_is_said() -> None:
     environment = {**os.environ, "PYTHON": sys.executable}
     done = subprocess.run([SCRIPT], env=environment, capture_output=True, text=True)
     assert done.returncode == 1
-    wanted = "needs a GPU that torch can use, got none. Run it on a machine with one."
+    wanted = "needs a GPU that torch can use, got none. Run it on a computer with one."
     assert done.stderr == f".ci/gpu-check: {wanted}\n"

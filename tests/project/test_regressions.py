@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -117,7 +118,9 @@ def test_a_forked_child_can_sample():
         "if os.fork() == 0: os._exit(0 if torch.equal(draw(), mine) else 1)\n"
         "raise SystemExit(os.waitstatus_to_exitcode(os.wait()[1]))\n"
     )
-    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+    environment = {**os.environ, "NCG_FAST_TEAMS": "always"}  # however busy the computer
+    done = subprocess.run([sys.executable, "-c", code], env=environment, timeout=30)
+    assert done.returncode == 0
 
 
 @pytest.mark.parametrize("bias", [-15.0, -40.0, -80.0])

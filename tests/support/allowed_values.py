@@ -126,8 +126,10 @@ _BY_VALUES: dict[tuple[str, ...], dict[str, str]] = {
     ("255",): {
         "ops.pack_states": "states",
     },
-    ("True",): {
+    ("True", "True of NumPy"): {
         "ops.update_from_sums_": "data_levels",
+        "fit": "shuffle persistent",
+        "RBM.train_step_": "static",
     },
     ("2 of NumPy", "0.5 of NumPy", "0.5", "1e300", "2**70"): {
         "ops.train_steps_": "least",

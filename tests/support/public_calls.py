@@ -108,7 +108,15 @@ CALLS: dict[str, tuple[Any, dict[str, Any]]] = {
     "RBM.connection_gradient": (RBM.connection_gradient, {"visible": V, "n_steps": 1, "chains": V}),
     "RBM.train_step_": (
         RBM.train_step_,
-        {"visible": V, "n_steps": 1, "chains": ROWS, "n_chains": N, "velocities": None, **RATES},
+        {
+            "visible": V,
+            "n_steps": 1,
+            "chains": ROWS,
+            "n_chains": N,
+            "velocities": None,
+            "static": False,
+            **RATES,
+        },
     ),
     "RBM.load_state_dict": (
         lambda rbm, **entry: rbm.load_state_dict({**rbm.state_dict(), **entry}),
@@ -125,6 +133,8 @@ CALLS: dict[str, tuple[Any, dict[str, Any]]] = {
             "checkpoint_dir": None,
             "checkpoint_every": 1,
             "resume": False,
+            "shuffle": True,
+            "persistent": False,
             **FIT,
             **RATES,
         },

@@ -254,3 +254,13 @@ def test_calls_of_many_steps_change_no_bit(options, monkeypatch):
     assert [(r.switched_on, r.density) for r in first] == [
         (r.switched_on, r.density) for r in second
     ]
+
+
+def test_persistent_chains_are_as_many_as_the_rows_of_a_batch():
+    one, other = machine(), machine()
+    train(one, persistent=True)
+    train(other, persistent=True, n_chains=5)
+    assert_same_bits(one, other)
+    third = machine()
+    train(third, persistent=True, n_chains=N_ROWS)
+    assert not torch.equal(one.weight, third.weight)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from training_runs import assert_same_bits, binary_rows, grey_rows, machine, order, train
+
+from ncg_fast import ops
+from ncg_fast.model.digits import TRAINING_DIGITS
 
 N_BATCHES = 12
 
@@ -37,3 +42,9 @@ def test_weights_that_leave_their_range(x, rates):
     assert torch.equal(fitted.get_extra_state(), other.get_extra_state())
     after = int(fitted.get_extra_state()[3])
     assert learned or abs(after - before) >= 2  # weights of connections that are off stay
+    # The digits are those that the tensors alone lead to.
+    assert torch.equal(copy.deepcopy(fitted).sample(20, 3), fitted.sample(20, 3))
+    model = fitted._model(TRAINING_DIGITS)
+    assert model.weight_exponent == after
+    fresh = ops.pack_weights(fitted.weight, fitted.mask, TRAINING_DIGITS, after)
+    assert all(map(torch.equal, model[:2], fresh))

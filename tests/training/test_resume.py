@@ -260,3 +260,21 @@ def test_steps_are_counted_from_the_first_of_a_resumed_run(n_before, n, tmp_path
     assert f" in step {3 * n_before + n} (epoch {epoch}). " in str(caught.value)
     assert f"the end of epoch {epoch - 1}, and the last good" in str(caught.value)
     assert f"(epoch {epoch - 1})." in str(caught.value)
+
+
+def test_a_complete_run_is_written_where_it_goes_on(tmp_path):
+    """Also where no epoch is left: the folder then holds the run."""
+    train(machine(), checkpoint_dir=tmp_path / "one")
+    train(machine(), resume=tmp_path / "one", checkpoint_dir=tmp_path / "other")
+    one, other = (load_checkpoint(tmp_path / name / CHECKPOINT_NAME) for name in ("one", "other"))
+    assert_same_bits(one[0], other[0])
+    assert one[1].history == other[1].history and len(one[1].history) == 2
+
+
+@pytest.mark.parametrize("every", [1, 9])
+def test_ctrl_c_leaves_a_checkpoint_of_the_complete_epochs(every, tmp_path, monkeypatch):
+    break_at_step(monkeypatch, 8, lambda: signal.raise_signal(signal.SIGINT))
+    options = {"epochs": 5, "checkpoint_dir": tmp_path, "checkpoint_every": every}
+    history = train(machine(), **options)
+    assert history.interrupted and len(history) == 2
+    assert len(load_checkpoint(tmp_path / CHECKPOINT_NAME)[1].history) == 2

@@ -14,8 +14,8 @@ constexpr int kSide = 2 * kTileRows;
 constexpr int kQuadGroup = kTileRows;
 constexpr int kRows = kSide;
 constexpr bool kBinaryPlanes = true;
-// From the rates of both measured on one machine, and where lists paid there: below 1 to 2 % of the
-// inputs on, where they pay below 25 % in lanes.
+// From the rates of both measured on one processor, and where lists paid there: below 1 to 2 % of
+// the inputs on, where they pay below 25 % in lanes.
 constexpr double kProductSpeed = 10;
 
 class ProductUnit {

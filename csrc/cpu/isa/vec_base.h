@@ -1,5 +1,5 @@
-// Vectors of 4 floats or int32 in the compiler's own vector types: any machine. The meaning of each
-// function is here; vec_avx2.h and vec_avx512.h say the same in instructions.
+// Vectors of 4 floats or int32 in the compiler's own vector types: any processor. The meaning of
+// each function is here; vec_avx2.h and vec_avx512.h say the same in instructions.
 #pragma once
 #include "common/numerics.h"
 

@@ -73,22 +73,25 @@ inline void add_up(const SparsePair& pair) {
 }
 
 // A hidden unit's connections, counted in its worker's columns, too. Their weights lie far apart:
-// all are asked for before the first is used.
+// all are asked for before the first is used. A mask that another thread of the caller changes
+// meanwhile gives a list without meaning, but no other length.
 inline void list_row(const SparsePair& pair, int64_t unit, int32_t* columns) {
   const float inverse_step = pair.op.to_hidden.inverse_step(),
               limit = digit_limit(pair.op.to_hidden.n_digits);
   const float* weight = pair.op.weight + unit * pair.op.n_visible;
   const int32_t* offsets = pair.to_hidden() + kSparseHeader + unit;
   int32_t* const row = pair.connections_to_hidden() + 2 * int64_t{offsets[0]};
+  int32_t* const end = pair.connections_to_hidden() + 2 * int64_t{offsets[1]};
   int32_t* out = row;
   for_each_word(pair, unit, [&](int64_t first, uint64_t on) {
-    for (; on != 0; on &= on - 1, out += 2) {
+    for (; on != 0 && out < end; on &= on - 1, out += 2) {
       const int64_t visible = first + __builtin_ctzll(on);
       __builtin_prefetch(weight + visible);
       *out = static_cast<int32_t>(visible);
     }
   });
-  for (int32_t* at = row; at < out; at += 2) {
+  for (; out < end; out += 2) *out = 0;
+  for (int32_t* at = row; at < end; at += 2) {
     const float q = mul(weight[*at], inverse_step), low = q < limit ? q : limit;
     at[1] = static_cast<int32_t>(round_even(low > -limit ? low : -limit));
     ++columns[*at];

@@ -18,7 +18,7 @@ namespace {
 constexpr int kSpins = 1000;  // some 10 microseconds: a longer wait is another program's turn
 
 // A team that lost time t against its caller alone is not formed again for 16 t: a seventeenth of
-// the time is lost at most, however busy the machine.
+// the time is lost at most, however busy the computer.
 constexpr int64_t kPause = 16;
 int64_t alone_until = 0;
 bool always = false;

@@ -29,7 +29,7 @@ struct alignas(16) uint4 {
 };
 inline uint4 make_uint4(uint32_t x, uint32_t y, uint32_t z, uint32_t w) { return {x, y, z, w}; }
 
-// --- the runtime: one device; see also streams.h ---
+// The runtime: one device; see also streams.h.
 
 inline const char* cudaGetErrorString(cudaError_t) { return "no error"; }
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
@@ -46,7 +46,7 @@ inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr which, int)
   *value = which == cudaDevAttrComputeCapabilityMajor ? on_host::compute_capability() : 227 * 1024;
   return cudaSuccess;
 }
-// --- barriers and warps; all 32 lanes take part ---
+// Barriers and warps; all 32 lanes take part.
 
 inline void __syncthreads() { on_host::meet_block(); }
 inline void __syncwarp() {
@@ -77,7 +77,7 @@ inline uint32_t __ballot_sync(uint32_t, int predicate) {
   return static_cast<uint32_t>(on_host::lane().out[0]);
 }
 
-// --- arithmetic ---
+// Arithmetic.
 
 inline uint32_t __byte_perm(uint32_t low, uint32_t high, uint32_t selector) {
   const uint64_t both = uint64_t{high} << 32 | low;
@@ -89,7 +89,7 @@ inline uint32_t __byte_perm(uint32_t low, uint32_t high, uint32_t selector) {
 
 inline int __popcll(uint64_t bits) { return __builtin_popcountll(bits); }
 
-// --- atomics: fibers take turns only where they meet ---
+// Atomics: fibers take turns only where they meet.
 
 template <class T>
 T atomicAdd(T* to, T value) {

@@ -28,11 +28,12 @@ void note(const char* path) {
 // Samples a layer without biases; the names of all products that were called.
 extern "C" __attribute__((visibility("default"))) const char* path_taken(
     int64_t n_out, int64_t n_in, int n_digits, int64_t n_chains, const uint64_t* states,
-    const int8_t* digits, const int32_t* sparse, int64_t capacity, uint64_t* sampled) {
+    int8_t* dense, int32_t* sparse, int64_t capacity, uint64_t* sampled) {
   const std::string zeros(static_cast<size_t>(n_out) * sizeof(float), '\0');
   const float* bias = reinterpret_cast<const float*>(zeros.data());
-  const ncg::Layer layer{digits, bias, n_out, n_in, n_digits, 0, sparse, capacity};
+  const ncg::Layer layer{{dense, sparse, capacity, n_digits, 0}, bias, n_out, n_in};
   ncg::taken.clear();
-  ncg::sample(layer, {states, n_in, n_chains, false}, {}, sampled, 1);
+  ncg::sample(layer, ncg::packed_states(states, n_in, n_chains), {}, sampled,
+              {1, nullptr, nullptr});
   return ncg::taken.c_str();
 }

@@ -1,0 +1,108 @@
+"""The command line: numbers that are given, and defaults, reach the ops."""
+
+import numpy as np
+import pytest
+import torch
+from calls import Spy, serving
+
+import ncg_fast
+from ncg_fast import RBM, backends, plotting
+from ncg_fast.cli import main, plot
+from ncg_fast.evaluation import authors_betas
+from ncg_fast.seeds import derived_seed
+
+pytestmark = pytest.mark.usefixtures("one_thread", "own_folder")
+
+OTHERS = ["--steps", "3", "--persistent", "--chains", "7", "--batch-size", "13", "--lr", "0.25"]
+OTHERS += ["--lr-strength", "2", "--momentum", "0.5", "--weight-decay", "0.125", "--seed", "4"]
+N_UNITS = 26  # of both layers: log Z is not exact
+
+
+@pytest.fixture
+def model(own_folder):
+    ncg_fast.save(RBM(N_UNITS, N_UNITS, weight_scale=0.1), "model.safetensors")
+    np.savez(
+        "rows.npz", train=np.eye(N_UNITS, dtype=np.uint8), test=np.zeros((3, N_UNITS), np.uint8)
+    )
+
+
+def run(*args):
+    """The ops that a command runs; annealing takes no time."""
+
+    def anneal(visible, n_chains, **_):
+        return visible, torch.zeros(n_chains, dtype=torch.float64)
+
+    spy = Spy(backends.select("cpu"), anneal=anneal)
+    with serving(spy):
+        assert main([*args, "--threads", "1"]) == 0
+    return spy
+
+
+@pytest.mark.usefixtures("model")
+@pytest.mark.parametrize(
+    ("options", "n_chains", "n_betas", "seed"),
+    [
+        ([], 100, len(authors_betas()), 0),
+        (["--chains", "7", "--betas", "11", "--seed", "5"], 7, 11, 5),
+    ],
+)
+def test_annealing_of_evaluate(options, n_chains, n_betas, seed, capsys):
+    spy = run("evaluate", "model.safetensors", "--data", "rows.npz", *options)
+    (given,) = spy.given("anneal")
+    assert (given["n_chains"], len(given["betas"])) == (n_chains, n_betas)
+    assert given["draw"].seed == derived_seed(seed, 3)
+    words = f"(log Z by AIS: {n_chains} chains, {n_betas} temperatures)"
+    assert words in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("model")
+@pytest.mark.parametrize(
+    ("options", "n", "n_steps", "seed"),
+    [([], 64, 1000, 0), (["--n", "9", "--steps", "3", "--seed", "5"], 9, 3, 5)],
+)
+def test_sweeps_of_sample(options, n, n_steps, seed):
+    spy = run("sample", "model.safetensors", "--output", "samples.npy", *options)
+    (given,) = spy.given("gibbs_steps")
+    assert (given["n_chains"], given["n_steps"], given["draw"].seed) == (n, n_steps, seed)
+    assert np.load("samples.npy").shape == (n, N_UNITS)
+
+
+@pytest.mark.usefixtures("model")
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], (10, 26, 26, 0.1, 0.5, 0.0, 0.0, 0)),
+        (
+            OTHERS,
+            (3, 13, 7, 0.25, 2.0, 0.5, 0.125, 4),
+        ),
+    ],
+)
+def test_steps_of_train(options, expected):
+    args = ["train", "--data", "rows.npz", "--hidden", "5", "--epochs", "1", "--output", "run"]
+    spy = run(*args, "--no-figures", "--quiet", *options)
+    given = spy.given("train_steps_")[0]
+    batch, rates = given["batch"], given["rates"]
+    found = batch.n_steps, batch.n_rows, batch.n_chains, *rates, given["draw"].seed
+    assert found == expected
+
+
+def test_figures_draw_with_the_seed_of_the_run_and_leave_the_machine(tmp_path, monkeypatch):
+    """The samples shown are P(v | h) of the last states of 64 chains."""
+    args = ["train", "--data", "bars-and-stripes-3", "--hidden", "5", "--epochs", "1"]
+    assert main([*args, "--seed", "6", "--output", "run", "--quiet", "--threads", "1"]) == 0
+    rbm = ncg_fast.load("run/model.safetensors")
+    before = rbm.get_extra_state().clone()
+    shown = []
+
+    def save(*_, samples, **__):
+        shown.append(samples)
+        return []
+
+    monkeypatch.setattr(plotting, "save_run_figures", save)
+    plot.draw(tmp_path / "run", rbm, (3, 3), 6, [])
+    assert torch.equal(rbm.get_extra_state(), before)
+    other = ncg_fast.load("run/model.safetensors").manual_seed(6)
+    assert torch.equal(shown[0], other.reconstruct(other.sample(64, 1000)))
+    assert main(["plot", "run", "--threads", "1"]) == 0
+    assert torch.equal(shown[1], shown[0])
