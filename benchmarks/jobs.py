@@ -86,7 +86,7 @@ def with_dense(
     first = next(iter(own))
     own[DENSE] = call, own[first][1]
     with forced_path("dense"):
-        paths[DENSE] = twin.half_step_paths()[: len(paths[first])]
+        paths[DENSE] = twin.half_step_ways()[: len(paths[first])]
 
     def check_dense() -> None:
         with forced_path("dense"):
@@ -108,9 +108,7 @@ def half_step(case: Case) -> Job:
         for n in (TRAINING_DIGITS, EVALUATION_DIGITS)
     }
 
-    paths = {
-        f"{n} digits": case.half_step_paths(n)[:1] for n in (TRAINING_DIGITS, EVALUATION_DIGITS)
-    }
+    paths = {f"{n} digits": case.half_step_ways()[:1] for n in (TRAINING_DIGITS, EVALUATION_DIGITS)}
     check_dense = with_dense(
         case, own, paths, lambda twin: twin.half_step, lambda twin: twin.check_sweep(twin.visible)
     )
@@ -136,7 +134,7 @@ def half_step_back(case: Case) -> Job:
     def eager(machine: Eager) -> Run:
         return partial(baselines.sample_visible, machine, states.to(machine.v.dtype))
 
-    paths = {"2 digits": case.half_step_paths()[1:2]}
+    paths = {"2 digits": case.half_step_ways()[1:2]}
     check = partial(case.check_sweep, case.visible)
     return Job("half step h → v", own, eager, check, paths=paths)
 
@@ -234,8 +232,8 @@ def training_step(case: Case, n_steps: int = 1, lower: tuple[str, ...] = ()) -> 
     """CD-k; lower instruction sets are forced in further variants."""
     work, run = _training_work(case, n_steps), partial(case.train_step, n_steps)
     own = {OURS: (run, work), **{name: (forced(name, run), work) for name in lower}}
-    paths = {OURS: case.half_step_paths()}
-    paths |= {name: forced(name, case.half_step_paths)() for name in lower}
+    paths = {OURS: case.half_step_ways()}
+    paths |= {name: forced(name, case.half_step_ways)() for name in lower}
     check_dense = with_dense(
         case,
         own,

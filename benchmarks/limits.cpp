@@ -45,12 +45,12 @@ void products_amx(int64_t n) {
     for (int pair = 0; pair < kTilePairs; ++pair) {
       ncg::tileloadd<6>(right[pair][0], 64);
       ncg::tileloadd<4>(left[pair][0], 64);
-      ncg::tdpbsud<0, 4, 6>();
+      ncg::tdpbusd<0, 4, 6>();
       ncg::tileloadd<5>(left[pair][1], 64);
-      ncg::tdpbsud<2, 5, 6>();
+      ncg::tdpbusd<2, 5, 6>();
       ncg::tileloadd<7>(right[pair][1], 64);
-      ncg::tdpbsud<1, 4, 7>();
-      ncg::tdpbsud<3, 5, 7>();
+      ncg::tdpbusd<1, 4, 7>();
+      ncg::tdpbusd<3, 5, 7>();
     }
   }
   ncg::tilerelease();

@@ -34,7 +34,7 @@ inline States packed_states(const uint64_t* data, int64_t n_units, int64_t n_cha
 // The integers round(W∘A / step) of one direction, half to even, saturated; read, or written where
 // an op says so.
 struct Digits {
-  int8_t* dense;
+  int8_t* dense;     // or int16 rows, on the CPU: see common/layout.h
   int32_t* sparse;   // in place of dense, which is then null
   int64_t capacity;  // of sparse
   int n_digits, exponent;
@@ -67,15 +67,9 @@ struct Draw {
   }
 };
 
-// In what form the CPU multiplies packed states by dense digits: bytes, for products of bytes;
-// lists of the inputs that are on, whose weights are added up; or an index into tables of sums.
-enum class Form : uint8_t { kBytes, kLists, kIndex };
-
-// What the form depends on, beside the instruction set: n_on of the n_in x n_chains inputs are on.
-struct HalfStepSizes {
-  int64_t n_out, n_in, n_chains, n_on;
-  int n_digits;
-};
+// How the CPU sums the weights of a half step: rows of the inputs that are on or changed, products
+// in tiles, or connections.
+enum class Way : uint8_t { kRows, kTiles, kConnections };
 
 struct PackWeights {
   const float* weight;
@@ -237,8 +231,8 @@ struct OpTable {
   void (*train_steps)(const TrainSteps&, double* found, const Run&);
   void (*free_energy)(const FreeEnergy&, const Run&);
   void (*anneal)(const Anneal&, const Run&);
-  // Of the CPU alone: the form that half steps with dense digits take, the fastest.
-  Form (*best_form)(const HalfStepSizes&);
+  // Of the CPU alone: which way half steps of packed states take.
+  Way (*half_step_way)(int64_t n_out, int64_t n_in, int64_t n_chains, bool sparse, int n_threads);
 };
 
 }  // namespace ncg

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "bindings/tensor.h"
+#include "common/layout.h"
 #include "cpu/dispatch.h"
 #include "cpu/team/barrier.h"
 #include "ops.h"
@@ -28,20 +29,20 @@ inline Run run(const Call& call, uint8_t*, int64_t context) {
   return {static_cast<int>(call.integer("n_threads", context, 1, kMaxInt)), nullptr, nullptr};
 }
 
-// How a half step multiplies packed states where digits are dense.
-inline std::string half_step_path(int64_t n_out, int64_t n_in, int64_t n_digits, int64_t n_chains,
-                                  int64_t n_on) {
-  if (n_digits != 2 && n_digits != 3)
-    throw pybind11::value_error("half_step_path: n_digits must be 2 or 3, got " +
-                                std::to_string(n_digits) + ". Pass one of these.");
-  switch (ops().best_form({n_out, n_in, n_chains, n_on, static_cast<int>(n_digits)})) {
-    case Form::kLists:
-      return "lists";
-    case Form::kIndex:
-      return "tables";
-    default:
-      return "products";
-  }
+// Dense digits are rows.
+using Dense = int16_t;
+inline int64_t dense_count(int64_t n_out, int64_t n_in, int n_digits) {
+  const RowLayout layout{n_out, n_in, n_digits};
+  return product({layout.planes(), layout.blocks(), n_in + 1, kBlock});
+}
+inline int64_t dense_n_digits(const Call& call, Named digits, int64_t n_in) {
+  return call.size(digits, 0, 4) + (n_in <= kExactInputs ? 1 : 0);
+}
+
+inline std::string half_step_way(int64_t n_out, int64_t n_in, int64_t n_chains, bool sparse,
+                                 int n_threads) {
+  constexpr const char* kNames[] = {"rows", "tiles", "sparse"};
+  return kNames[static_cast<int>(ops().half_step_way(n_out, n_in, n_chains, sparse, n_threads))];
 }
 
 inline pybind11::list names(bool only_supported) {
@@ -60,13 +61,15 @@ inline void use_instruction_set(const std::string& name) {
 }
 
 inline void define(pybind11::module_& m) {
+  m.def("dense_format", [] { return std::string("ROWS"); });  // of formats.py
+
   using pybind11::arg;
   m.def("instruction_set", [] { return std::string(chosen().name); });
   m.def("instruction_sets", &names, arg("supported") = true);
   m.def("use_instruction_set", &use_instruction_set);
   m.def("form_teams", &form_teams);
-  m.def("half_step_path", &half_step_path, arg("n_out"), arg("n_in"), arg("n_digits"),
-        arg("n_chains"), arg("n_on"));
+  m.def("half_step_way", &half_step_way, arg("n_out"), arg("n_in"), arg("n_chains"), arg("sparse"),
+        arg("n_threads"));
 }
 
 }  // namespace ncg::backend

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "bindings/tensor.h"
+#include "common/layout.h"
 #include "cuda/backend.h"
 #include "cuda/launch.h"
 #include "cuda/scratch.h"
@@ -45,6 +46,18 @@ inline Run run(const Call&, uint8_t* scratch, int64_t context) {
   return {0, reinterpret_cast<void*>(context), scratch};
 }
 
-inline void define(pybind11::module_& m) { m.def("missing", &missing); }
+// Dense digits are panels.
+using Dense = int8_t;
+inline int64_t dense_count(int64_t n_out, int64_t n_in, int n_digits) {
+  return product({ceil_div(n_out, kPanel), n_digits, ceil_div(n_in, kBlock), kPanel * kBlock});
+}
+inline int64_t dense_n_digits(const Call& call, Named digits, int64_t) {
+  return call.size(digits, 1, 5);
+}
+
+inline void define(pybind11::module_& m) {
+  m.def("dense_format", [] { return std::string("PANELS"); });  // of formats.py
+  m.def("missing", &missing);
+}
 
 }  // namespace ncg::backend

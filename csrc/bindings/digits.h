@@ -28,10 +28,9 @@ inline Pointer aligned(const Call& call, const char* name, Pointer memory) {
 
 inline Digits dense_digits(const Call& call, Named digits, Direction d, int n_digits, int e,
                            Access access) {
-  const int64_t count =
-      product({ceil_div(d.n_out, kPanel), n_digits, ceil_div(d.n_in, kBlock), kPanel * kBlock});
-  return {aligned(call, digits.name, call.memory<int8_t>(digits, count, access)), nullptr, 0,
-          n_digits, e};
+  const int64_t count = backend::dense_count(d.n_out, d.n_in, n_digits);
+  auto* memory = aligned(call, digits.name, call.memory<backend::Dense>(digits, count, access));
+  return {reinterpret_cast<int8_t*>(memory), nullptr, 0, n_digits, e};
 }
 
 inline Digits sparse_digits(const Call& call, Named digits, Direction d, int64_t capacity,
@@ -72,7 +71,7 @@ inline Digits held_digits(const Call& call, Named digits, Direction d, int64_t w
   const int e = exponent(call, weight_exponent);
   if (backend::kSparseDigits && digits.tensor.dtype == torch_names.int32)
     return held_sparse_digits(call, digits, d, e, access);
-  const int64_t n = call.integer("n_digits", call.size(digits, 1, 5), 2, 3);
+  const int64_t n = call.integer("n_digits", backend::dense_n_digits(call, digits, d.n_in), 2, 3);
   return dense_digits(call, digits, d, static_cast<int>(n), e, access);
 }
 

@@ -11,7 +11,7 @@ namespace ncg {
 
 // What the bindings ask torch for; filled when the module is imported.
 struct TorchNames {
-  PyObject *float32, *float64, *int8, *int32, *int64, *uint8, *bool8;
+  PyObject *float32, *float64, *int8, *int16, *int32, *int64, *uint8, *bool8;
   PyObject *data_ptr, *dtype, *shape, *is_contiguous, *contiguous, *get_device, *is_here;
 
   bool many_devices;  // that the kernels reach
@@ -26,6 +26,7 @@ struct TorchNames {
     float32 = get("float32");
     float64 = get("float64");
     int8 = get("int8");
+    int16 = get("int16");
     int32 = get("int32");
     int64 = get("int64");
     uint8 = get("uint8");
@@ -44,6 +45,7 @@ inline TorchNames torch_names;
 inline PyObject* dtype_of(const float*) { return torch_names.float32; }
 inline PyObject* dtype_of(const double*) { return torch_names.float64; }
 inline PyObject* dtype_of(const int8_t*) { return torch_names.int8; }
+inline PyObject* dtype_of(const int16_t*) { return torch_names.int16; }
 inline PyObject* dtype_of(const int32_t*) { return torch_names.int32; }
 inline PyObject* dtype_of(const int64_t*) { return torch_names.int64; }
 inline PyObject* dtype_of(const uint64_t*) { return torch_names.int64; }  // packed states

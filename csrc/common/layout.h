@@ -33,6 +33,23 @@ struct DigitLayout {
   }
 };
 
+// Of the CPU: int16 [planes][blocks of 64 outputs][inputs + 1][64]. The weights of an input lie
+// side by side; after the last input's come zeros. The highest plane holds all digits from its own
+// up: of up to kExactInputs inputs the two highest digits make one, as float(256 C1 + C0) is what
+// fma(C1, 256, C0) rounds to while C1 and C0 are exact floats and the integer fits int32.
+constexpr int64_t kExactInputs = 65536;
+struct RowLayout {
+  int64_t n_out, n_in;
+  int n_digits;
+  constexpr int planes() const { return n_in <= kExactInputs ? n_digits - 1 : n_digits; }
+  constexpr int64_t blocks() const { return ceil_div(n_out, kBlock); }
+  // Numbers before a block's rows.
+  constexpr int64_t block(int plane, int64_t b) const {
+    return (plane * blocks() + b) * (n_in + 1) * kBlock;
+  }
+  constexpr int64_t count() const { return block(planes(), 0); }
+};
+
 constexpr int kSparseDigits = 0, kSparseOut = 1, kSparseIn = 2, kSparseCount = 3;
 constexpr int kSparseHeader = 4;  // words
 

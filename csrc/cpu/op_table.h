@@ -3,15 +3,12 @@
 // another's.
 #pragma once
 #include "cpu/energy/anneal.h"
-#include "cpu/energy/free_energy.h"
 #include "cpu/packing/pack_states.h"
 #include "cpu/packing/pack_weights.h"
-#include "cpu/sampling/gibbs_steps.h"
-#include "cpu/sampling/half_step.h"
 #include "cpu/training/train_steps.h"
 #include "cpu/update/connection_gradient.h"
-#include "cpu/update/ncg_update.h"
 #include "cpu/update/phase_sums.h"
+#include "cpu/update/update_from_sums.h"
 
 namespace ncg {
 namespace {
@@ -19,7 +16,7 @@ namespace {
 constexpr OpTable kOpTable{pack_states, unpack_states,    pack_weights,        mean,
                            sample,      gibbs_steps,      connection_gradient, phase_sums,
                            ncg_update,  update_from_sums, train_steps,         free_energy,
-                           anneal,      best_form};
+                           anneal,      half_step_way};
 
 }  // namespace
 }  // namespace ncg

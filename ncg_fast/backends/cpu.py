@@ -19,7 +19,6 @@ from ncg_fast.backends.launcher import Launcher
 instruction_set = _cpu.instruction_set
 instruction_sets = _cpu.instruction_sets
 use_instruction_set = _cpu.use_instruction_set
-half_step_path = _cpu.half_step_path
 
 form_teams = _cpu.form_teams
 
@@ -47,6 +46,11 @@ os.register_at_fork(after_in_child=_mark_forked)
 def _call(op: Callable[..., None], like: torch.Tensor, *arguments: Any) -> None:
     """With torch's threads; one in a forked child."""
     op(*arguments, 1 if _forked else torch.get_num_threads())
+
+
+def half_step_way(n_out: int, n_in: int, n_chains: int, sparse: bool) -> str:
+    """How a half step of packed states sums weights: by "rows", in "tiles", or "sparse"."""
+    return _cpu.half_step_way(n_out, n_in, n_chains, sparse, torch.get_num_threads())
 
 
 launcher = Launcher(_cpu, _call)

@@ -1,10 +1,11 @@
 """The formats of ``csrc/common/layout.h`` in integer torch: packed states, digits, sparse digits.
 
-Both formats of digits hold the same integers q = round(W∘A / step). Dense digits are int8 with five
-axes, sparse digits int32 with one: n_digits, n_out, n_in, n_connections; offsets (n_out + 1);
-connections (capacity, 2), each an input and its q, those of output i from offsets[i] to before
-offsets[i + 1], inputs ascending; what is not used is 0. Of more connections than the capacity
-nothing is held: n_connections is -1 and all after it 0.
+All formats of digits hold the same integers q = round(W∘A / step). Dense digits are rows on the
+CPU, int16 with four axes, and panels on a GPU, int8 with five axes. Sparse digits are int32 with
+one axis: n_digits, n_out, n_in, n_connections; offsets (n_out + 1); connections (capacity, 2), each
+an input and its q, those of output i from offsets[i] to before offsets[i + 1], inputs ascending;
+what is not used is 0. Of more connections than the capacity nothing is held: n_connections is -1
+and all after it 0.
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ncg_fast.backends.numerics import BLOCK, PANEL, WORD, pack_digits, quantise
+from ncg_fast.backends.numerics import (
+    BLOCK,
+    PANEL,
+    WORD,
+    pack_digits,
+    quantise,
+    split_digits,
+)
 
 
 class StateFormat(enum.Enum):
@@ -65,16 +73,53 @@ def sparse_words(n_out: int, capacity: int) -> int:
     return SPARSE_HEADER + n_out + 1 + 2 * capacity
 
 
+class DigitFormat(enum.Enum):
+    """How the digits of one direction are held; the value is the dtype."""
+
+    ROWS = torch.int16  # (planes, blocks of 64 outputs, n_in + 1, 64)
+    PANELS = torch.int8  # (panels of 32 outputs, n_digits, blocks of 64 inputs, 32, 64)
+    SPARSE = torch.int32
+
+
+EXACT_INPUTS = 65536  # of which the two highest digits make one plane of rows
+
+
+def dense_format(device_type: str) -> DigitFormat:
+    """What the back ends of a device take as dense digits."""
+    return DigitFormat.ROWS if device_type == "cpu" else DigitFormat.PANELS
+
+
+def n_planes(n_in: int, n_digits: int) -> int:
+    """The number of planes of rows."""
+    return n_digits - (n_in <= EXACT_INPUTS)
+
+
+def dense_shape(dense: DigitFormat, n_out: int, n_in: int, n_digits: int) -> tuple[int, ...]:
+    """The axes of dense digits of one direction."""
+    if dense is DigitFormat.ROWS:
+        return n_planes(n_in, n_digits), -(-n_out // BLOCK), n_in + 1, BLOCK
+    return -(-n_out // PANEL), n_digits, -(-n_in // BLOCK), PANEL, BLOCK
+
+
 def new_digits(
-    like: Tensor, n_hidden: int, n_visible: int, n_digits: int, capacity: int | None
+    like: Tensor,
+    n_hidden: int,
+    n_visible: int,
+    n_digits: int,
+    capacity: int | None,
+    dense: DigitFormat | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Memory for digits to the hidden and to the visible units, sparse where capacity is given."""
+    """Memory for digits to the hidden and to the visible units, sparse where capacity is given.
+
+    Dense ones are of the format of the device, unless another is named.
+    """
+    dense = dense or dense_format(like.device.type)
 
     def one_way(n_out: int, n_in: int) -> Tensor:
         if capacity is not None:
-            return like.new_empty(sparse_words(n_out, capacity), dtype=torch.int32)
-        shape = -(-n_out // PANEL), n_digits, -(-n_in // BLOCK), PANEL, BLOCK
-        return like.new_empty(shape, dtype=torch.int8)
+            return like.new_empty(sparse_words(n_out, capacity), dtype=DigitFormat.SPARSE.value)
+        shape = dense_shape(dense, n_out, n_in, n_digits)
+        return like.new_empty(shape, dtype=dense.value)
 
     return one_way(n_hidden, n_visible), one_way(n_visible, n_hidden)
 
@@ -84,19 +129,24 @@ class Held(NamedTuple):
 
     n_digits: int
     capacity: int | None  # room for connections of sparse digits; None: dense
+    format: DigitFormat
 
 
 def is_sparse(digits: Tensor) -> bool:
     """Whether they are sparse digits."""
-    return digits.dtype == torch.int32
+    return digits.dtype == DigitFormat.SPARSE.value
 
 
 def described(digits: Tensor) -> Held:
     """What a tensor of digits says of itself."""
+    if digits.dtype == DigitFormat.PANELS.value:
+        return Held(digits.shape[1], None, DigitFormat.PANELS)
     if not is_sparse(digits):
-        return Held(digits.shape[1], None)
+        n_digits = digits.shape[0] + (digits.shape[2] - 1 <= EXACT_INPUTS)
+        return Held(n_digits, None, DigitFormat.ROWS)
     n_digits, n_out = digits[:2].tolist()
-    return Held(n_digits, (len(digits) - sparse_words(n_out, 0)) // 2)
+    room = (len(digits) - sparse_words(n_out, 0)) // 2
+    return Held(n_digits, room, DigitFormat.SPARSE)
 
 
 def fits(digits: Tensor) -> bool:
@@ -110,11 +160,13 @@ def pack_weights(
     n_digits: int,
     weight_exponent: int,
     capacity: int | None = None,
+    dense: DigitFormat = DigitFormat.ROWS,
 ) -> tuple[Tensor, Tensor]:
     """Digits of W∘A in both layouts, sparse where a capacity is given: (to_hidden, to_visible)."""
     q = quantise(weight, mask, n_digits, weight_exponent)
     if capacity is None:
-        return pack_digits(q, n_digits), pack_digits(q.t(), n_digits)
+        pack = pack_rows if dense is DigitFormat.ROWS else pack_digits
+        return pack(q, n_digits), pack(q.t(), n_digits)
     turned = None if mask is None else mask.t()
     to_hidden = pack_sparse(q, mask, n_digits, capacity)
     return to_hidden, pack_sparse(q.t(), turned, n_digits, capacity)
@@ -148,8 +200,27 @@ def unpack_sparse(digits: Tensor) -> Tensor:
     return q
 
 
-def dense_digits(digits: Tensor) -> Tensor:
-    """The same digits in the dense format."""
-    if not is_sparse(digits):
-        return digits
-    return pack_digits(unpack_sparse(digits), described(digits).n_digits)
+def pack_rows(q: Tensor, n_digits: int) -> Tensor:
+    """Integers (n_out, n_in) as rows of weights, one for each input, and a last one of zeros."""
+    n_out, n_in = q.shape
+    planes = split_digits(q, n_digits)
+    if n_planes(n_in, n_digits) < n_digits:
+        planes[-2:] = [planes[-2] + 256 * planes[-1]]
+    blocks = -(-n_out // BLOCK)
+    rows = torch.zeros(len(planes), blocks * BLOCK, n_in + 1, dtype=torch.int16)
+    rows[:, :n_out, :n_in] = torch.stack(planes)
+    return rows.view(len(planes), blocks, BLOCK, n_in + 1).transpose(2, 3).contiguous()
+
+
+def integers(digits: Tensor, n_out: int, n_in: int) -> Tensor:
+    """The integers (n_out, n_in) of digits of any format."""
+    if is_sparse(digits):
+        return unpack_sparse(digits)
+    if digits.dtype == DigitFormat.ROWS.value:
+        places = digits.transpose(2, 3).flatten(1, 2)
+    else:
+        places = digits.permute(1, 0, 3, 2, 4).flatten(3, 4).flatten(1, 2)
+    q = torch.zeros(places.shape[1:], dtype=torch.int64)
+    for place in reversed(places.unbind(0)):
+        q = 256 * q + place
+    return q[:n_out, :n_in]

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ncg_fast.backends.formats import StateFormat, state_format
+from ncg_fast.backends.formats import DigitFormat, StateFormat, state_format
 from ncg_fast.backends.records import Batch, Layer, Model, Parameters, Phases, PhaseSums
 from ncg_fast.backends.results import RESULTS, axis, returned
 from ncg_fast.backends.signatures import arguments
@@ -80,13 +80,15 @@ class Launcher:
 
     def __init__(self, module: Any, call: Callable[..., None]):
         self._module, self._call = module, call
+        packing = partial(RESULTS["pack_weights"], dense=DigitFormat[module.dense_format()])
+        self._results = RESULTS | {"pack_weights": packing}
         for op in RESULTS:
             setattr(self, op, partial(self._run, op, getattr(module, op), tuple(arguments(op))))
 
     def _run(
         self, op: str, function: Callable[..., None], names: tuple[str, ...], /, **given: Any
     ) -> Any:
-        results = RESULTS[op](**given)
+        results = self._results[op](**given)
         scratch = self._scratch(op, given) if op in _SIZES else None
         filled, like = list(results), results[0] if results else given["hidden"]
         if op == "anneal":  # its first result holds the start

@@ -15,15 +15,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ncg_fast.backends.formats import StateFormat, dense_digits, described, fits, state_format
+from ncg_fast.backends.formats import StateFormat, described, fits, integers, state_format
 from ncg_fast.backends.formats import pack_states as pack_states
 from ncg_fast.backends.formats import pack_weights as pack_weights
 from ncg_fast.backends.formats import unpack_states as unpack_states
 from ncg_fast.backends.numerics import (
-    BLOCK,
     HIDDEN_STREAM,
     LEVELS,
-    PANEL,
     VISIBLE_STREAM,
     bernoulli,
     digit_step,
@@ -31,6 +29,7 @@ from ncg_fast.backends.numerics import (
     f32,
     fma,
     one_plus_exp_neg,
+    split_digits,
     to_levels,
 )
 from ncg_fast.backends.records import (
@@ -55,11 +54,10 @@ def _as_integers(states: Tensor, n_chains: int) -> Tensor:
 
 def preactivation(states: Tensor, layer: Layer, n_chains: int) -> Tensor:
     """x = bias + (W∘A) states, float32 (n_chains, n_out): exact digit sums, highest first."""
-    panels, n_digits, blocks, _, _ = (digits := dense_digits(layer.digits)).shape
-    n_out = layer.bias.shape[0]
     inputs = _as_integers(states, n_chains)
-    rows = digits.permute(1, 0, 3, 2, 4).reshape(n_digits, panels * PANEL, blocks * BLOCK)
-    rows = rows[:, :n_out, : inputs.shape[1]].double()
+    n_digits = described(layer.digits).n_digits
+    q = integers(layer.digits, layer.bias.shape[0], inputs.shape[1])
+    rows = [digit.double() for digit in split_digits(q, n_digits)]
 
     def sums(plane: Tensor) -> list[Tensor]:
         return [plane @ digit.t() for digit in rows]
@@ -235,7 +233,7 @@ def _update(
         strength[:, learned] = torch.where(s > 1, f32(1.0, weight), s)
 
     held = described(parameters.to_hidden)
-    new = pack_weights(weight, mask, held.n_digits, weight_exponent, held.capacity)
+    new = pack_weights(weight, mask, held.n_digits, weight_exponent, held.capacity, held.format)
     parameters.to_hidden.copy_(new[0])
     parameters.to_visible.copy_(new[1])
     largest = _largest(weight, parameters.visible_bias, parameters.hidden_bias, nan).double()

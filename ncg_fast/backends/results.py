@@ -52,8 +52,8 @@ RESULTS: dict[str, Callable[..., tuple[Tensor, ...]]] = {
     "unpack_states": lambda packed, n_chains: (
         packed.new_empty(n_chains, axis(packed, 0), dtype=torch.uint8),
     ),
-    "pack_weights": lambda weight, n_digits, capacity, **_: new_digits(
-        weight, axis(weight, 0), axis(weight, 1), n_digits, capacity
+    "pack_weights": lambda weight, n_digits, capacity, dense=None, **_: new_digits(
+        weight, axis(weight, 0), axis(weight, 1), n_digits, capacity, dense
     ),
     "mean": _means,
     "sample": _states,

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ncg_fast import backends, ops
 from ncg_fast.backends import reference
-from ncg_fast.backends.formats import dense_digits, is_sparse
+from ncg_fast.backends.formats import described, integers, is_sparse, pack_rows
 from ncg_fast.backends.numerics import BLOCK, HIDDEN_STREAM, PANEL, VISIBLE_STREAM, to_levels
 from ncg_fast.backends.records import Layer, Parameters, Phases, Rates
 from ncg_fast.benchmark.timing import Clock, host_clock, in_turn, quartiles
@@ -70,21 +70,15 @@ class Case:
         """How the digits are held: dense or sparse."""
         return "sparse" if is_sparse(self.rbm._model(TRAINING_DIGITS).to_hidden) else "dense"
 
-    def half_step_paths(self, n_digits: int = TRAINING_DIGITS) -> list[str]:
-        """Of ``paths.WORDS``, those of v → h from the rows, h → v and v → h; none on a GPU."""
+    def half_step_ways(self) -> list[str]:
+        """Of ``half_steps.WORDS``, those of v → h from the rows, h → v and v → h; none on a GPU."""
         if self.rows.device.type != "cpu":
             return []
-        if self.path() == "sparse":
-            return ["sparse"] * 3
-        model, draw = self.rbm._model(n_digits), self.rbm._draw()
-        last, hidden = registered.gibbs_steps(self.visible, self.n_rows, *model, 1, *draw, None)
-        on = [int(ops.unpack_states(s, self.n_rows).sum()) for s in (self.visible, hidden, last)]
-        up = self.rbm.n_hidden, self.rbm.n_visible
-        from ncg_fast.backends.cpu import half_step_path as path
+        from ncg_fast.backends.cpu import half_step_way
 
-        there, back = up, up[::-1]
-        layers = zip((there, back, there), on, strict=True)
-        return [path(*sizes, n_digits, self.n_rows, n_on) for sizes, n_on in layers]
+        up, rest = (self.rbm.n_hidden, self.rbm.n_visible), (self.n_rows, self.path() == "sparse")
+        there, back = half_step_way(*up, *rest), half_step_way(*up[::-1], *rest)
+        return [there, back, there]
 
     def half_step(self, n_digits: int = TRAINING_DIGITS) -> Tensor:
         """Packed h ~ P(h | v)."""
@@ -106,7 +100,7 @@ class Case:
         """Compares the first n units of a half step; its states."""
         draw = self.rbm._draw()
         flat = *draw._replace(step=draw.step + t), stream
-        expected = by_reference("sample", states, self.n_rows, *first_units(layer, n), *flat)
+        expected = by_reference("sample", states, self.n_rows, *self.first_units(layer, n), *flat)
         found: Tensor = registered.sample(states, self.n_rows, *layer, *flat)
         op = "sample_hidden" if stream == HIDDEN_STREAM else "sample_visible"
         same(op, [found[:n]], [expected])
@@ -120,7 +114,9 @@ class Case:
         last = self.visible
         for t in range(n_steps):
             last = self.check_sweep(last, t=t)
-        layer = first_units(self.rbm._model(TRAINING_DIGITS).hidden_layer, self.n_checked_hidden)
+        layer = self.first_units(
+            self.rbm._model(TRAINING_DIGITS).hidden_layer, self.n_checked_hidden
+        )
         visible = self.visible.cpu(), last.cpu()
         data, model = (to_levels(reference.mean(v, self.n_rows, layer)) for v in visible)
         return Phases(data, visible[0], model, visible[1])
@@ -136,25 +132,30 @@ class Case:
         same("train_step_", self.checked_parameters(), expected)
 
     def checked_parameters(self) -> list[Tensor]:
-        """What a training step writes, of the checked hidden units; sparse digits as dense ones."""
+        """What a training step writes, of the checked hidden units; digits as rows."""
         rbm, n = self.rbm, self.n_checked_hidden
         model = rbm._model(TRAINING_DIGITS)
-        to_hidden, to_visible = map(dense_digits, (model.to_hidden, model.to_visible))
         pairs = rbm.weight, rbm.connection_strength, rbm.mask
         parts = [pair.detach()[:n] for pair in pairs if pair is not None]
-        digits = to_hidden[: -(-n // PANEL)], to_visible[:, :, : -(-n // BLOCK)]
+        sizes = (rbm.n_hidden, rbm.n_visible), (rbm.n_visible, rbm.n_hidden)
+        to_hidden, to_visible = (
+            integers(digits.cpu(), *size) for digits, size in zip(model[:2], sizes, strict=True)
+        )
+        digits = [pack_rows(q, TRAINING_DIGITS) for q in (to_hidden[:n], to_visible[:, :n])]
         return [*parts, model.visible_bias, model.hidden_bias[:n], *digits]
+
+    def first_units(self, layer: Layer, n: int) -> Layer:
+        """The layer's first n outputs, on the CPU, for the reference."""
+        n_out = layer.bias.numel()
+        n_in = self.rbm.n_visible + self.rbm.n_hidden - n_out
+        q = integers(layer.digits.cpu(), n_out, n_in)[:n]
+        digits = pack_rows(q, described(layer.digits).n_digits)
+        return layer._replace(digits=digits, bias=layer.bias[:n].cpu())
 
 
 def by_reference(op: str, *flat: Any) -> Any:
     """What the reference computes of copies on the CPU; tensors there are taken as they are."""
     return call(reference, op, tuple(a.cpu() if isinstance(a, Tensor) else a for a in flat))
-
-
-def first_units(layer: Layer, n: int) -> Layer:
-    """The layer's first n outputs, on the CPU, for the reference."""
-    digits = dense_digits(layer.digits.cpu())[: -(-n // PANEL)]
-    return layer._replace(digits=digits, bias=layer.bias[:n].cpu())
 
 
 def same(op: str, found: list[Tensor], expected: list[Tensor]) -> None:

@@ -7,7 +7,7 @@ import json
 from importlib.metadata import version
 from typing import Any
 
-from ncg_fast.benchmark import jobs, paths, timing
+from ncg_fast.benchmark import half_steps, jobs, timing
 from ncg_fast.cli import options
 
 SUMMARY = "Time half step and training step against eager torch."
@@ -36,16 +36,16 @@ def run(args: argparse.Namespace) -> int:
     }
     found = {"ncg_fast": version("ncg_fast"), **jobs.computer(), **_SIZES, "density": 0.5}
     found["digits"] = case.path()
-    kernels = case.half_step_paths()
+    ways = case.half_step_ways()
     results = {name: _measure(variants) for name, variants in timed.items()}
-    results["half step"]["paths"], results["training step"]["paths"] = kernels[:1], kernels
+    results["half step"]["paths"], results["training step"]["paths"] = ways[:1], ways
     if args.json:
         print(json.dumps({**found, "jobs": results}, indent=2))
         return 0
     computer = f"{found['processor']}, {found['instruction_set']}, torch {found['torch']}"
     print(f"{computer}, threads: {found['threads']}")
     print(f"{n_visible} x {n_hidden} units, {n_rows} rows, half of the connections on")
-    words = " and ".join(paths.WORDS[kernel] for kernel in dict.fromkeys(kernels))
+    words = " and ".join(half_steps.WORDS[way] for way in dict.fromkeys(ways))
     print(f"{found['digits']} digits, half steps by {words}")
     print("median [quartiles]\n")
     print(f"{'':<15}{'ncg_fast, ms':<26}{'eager torch, ms':<26}faster by")

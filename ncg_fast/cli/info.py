@@ -1,4 +1,4 @@
-"""``ncg-fast info``: version, back ends, instruction set, threads; the paths of a machine."""
+"""``ncg-fast info``: version, back ends, instruction set, threads; how a machine is computed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from typing import Any
 import torch
 
 from ncg_fast import backends
-from ncg_fast.benchmark import paths
-from ncg_fast.benchmark.paths import Paths
+from ncg_fast.benchmark import half_steps
 from ncg_fast.checks import MAX_UNITS
 from ncg_fast.cli import options
 from ncg_fast.model import digits
-from ncg_fast.model.digits import EVALUATION_DIGITS, TRAINING_DIGITS
 from ncg_fast.option import Option
 from ncg_fast.training.options import COUNT, SHARE
 
@@ -60,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         sparse = {"largest_density": limit, "least_pairs": digits.LEAST_PAIRS}
         everything = {**lines, "backends": served, "sparse_digits": sparse}
         if found is not None:
-            everything["paths"] = found | {"half_steps": _as_json(found["half_steps"])}
+            everything["machine"] = found
         print(json.dumps(everything, indent=2))
         return 0
     lines["digits"] = "dense"
@@ -101,15 +99,8 @@ def _machine(args: argparse.Namespace) -> dict[str, Any]:
     }
     n_visible, n_hidden, density, n_rows = sizes.values()
     held = digits.path(n_hidden, n_visible, density)
-    half_steps = paths.of_machine(n_visible, n_hidden, density, n_rows)
-    return {**sizes, "digits": held, "half_steps": half_steps}
-
-
-def _as_json(half_steps: dict[str, dict[int, Paths]] | None) -> Any:
-    return half_steps and {
-        name: {n: found._asdict() for n, found in by_digits.items()}
-        for name, by_digits in half_steps.items()
-    }
+    ways = half_steps.of_machine(n_visible, n_hidden, density, n_rows)
+    return {**sizes, "digits": held, "half_steps": ways}
 
 
 def _print_machine(found: dict[str, Any]) -> None:
@@ -120,19 +111,6 @@ def _print_machine(found: dict[str, Any]) -> None:
     if found["half_steps"] is None:
         lines["half steps"] = "by the slow reference: the CPU kernels were not built"
     else:
-        for name, by_digits in zip(("v → h", "h → v"), found["half_steps"].values(), strict=True):
-            lines[name], of_three = (
-                _words(by_digits[n]) for n in (TRAINING_DIGITS, EVALUATION_DIGITS)
-            )
-            if of_three != lines[name]:
-                lines[f"{name}, {EVALUATION_DIGITS} digits"] = of_three
+        for name, way in zip(("v → h", "h → v"), found["half_steps"].values(), strict=True):
+            lines[name] = half_steps.WORDS[way]
     _print(lines)
-
-
-def _words(found: Paths) -> str:
-    """As in: lists of the inputs that are on, while at most 20 % are, then tables of sums."""
-    otherwise = paths.WORDS[found.otherwise]
-    if found.lists_up_to is None or found.otherwise == "lists":
-        return otherwise
-    percent = float(f"{100 * found.lists_up_to:.2g}")
-    return f"{paths.WORDS['lists']}, while at most {percent:g} % are, then {otherwise}"

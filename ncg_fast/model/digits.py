@@ -21,10 +21,10 @@ from ncg_fast.ops.registration import registered
 TRAINING_DIGITS = 2  # 16-bit weights: chains and learning
 EVALUATION_DIGITS = 3  # 24-bit weights: means and energies
 
-# The share of connections up to which sparse digits take less time, by instruction set: where half
-# steps both ways, of 2 and of 3 digits, and a training step win together, for 10 to 128 rows of
-# 784 x 500 to 784 x 16384 units. The others are those with faster products (AMX).
-CROSSOVER = {"base": 0.1, "avx2": 0.1, "avx512": 0.1}
+# The share of connections up to which sparse digits take less time, by instruction set: where
+# sweeps and a training step win together, for 128 rows of 784 x 500 and 784 x 4096 units. The
+# others are those with faster products (AMX).
+CROSSOVER = {"base": 0.05, "avx2": 0.1, "avx512": 0.035}
 OTHER_CROSSOVER = 0.035
 LEAST_PAIRS = 1 << 14  # of a machine with sparse digits: of a smaller one all is near
 

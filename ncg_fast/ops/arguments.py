@@ -11,14 +11,16 @@ from torch import Tensor
 
 from ncg_fast.backends.formats import (
     SPARSE_HEADER,
+    DigitFormat,
     StateFormat,
+    dense_shape,
     described,
     is_sparse,
     n_words,
     sparse_words,
     state_format,
 )
-from ncg_fast.backends.numerics import BLOCK, MAX_EXPONENT, MIN_EXPONENT, PANEL
+from ncg_fast.backends.numerics import MAX_EXPONENT, MIN_EXPONENT, PANEL
 from ncg_fast.backends.records import (
     Draw,
     Layer,
@@ -63,10 +65,13 @@ def digits(op: str, name: str, given: Tensor, n_out: int, n_in: int) -> Tensor:
     n_axes = dense(op, name, given).dim()
     if n_axes == 1 and is_sparse(given):
         return _sparse(op, name, given, n_out, n_in)
-    n_digits = given.shape[1] if n_axes == 5 else 2
-    shape = -(-n_out // PANEL), n_digits, -(-n_in // BLOCK), PANEL, BLOCK
-    words = "(panels, n_digits, blocks, 32, 64)"
-    tensor(op, name, given, torch.int8, shape, words, "Use pack_weights.")
+    held, axes_of_it, words = DigitFormat.ROWS, 4, "(planes, blocks, n_in + 1, 64)"
+    if given.dtype == DigitFormat.PANELS.value:
+        held, axes_of_it, words = DigitFormat.PANELS, 5, "(panels, n_digits, blocks, 32, 64)"
+    readable = n_axes == axes_of_it and given.dtype == held.value
+    n_digits = described(given).n_digits if readable else 2
+    shape = dense_shape(held, n_out, n_in, n_digits)
+    tensor(op, name, given, held.value, shape, words, "Use pack_weights.")
     integer(op, "n_digits", n_digits, 2, 3)
     return given
 

@@ -30,7 +30,7 @@ def test_tiles_are_in_one_object() -> None:
         code = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         found = set(re.findall(r"\t(tdp\w+|tile\w+|ldtilecfg)", code))
         wanted = {"ldtilecfg", "tileloadd", "tilestored", "tilezero", "tilerelease"}
-        wanted |= {"tdpbsud", "tdpbusd"}
+        wanted |= {"tdpbuud", "tdpbusd"}
         assert found == (wanted if path.stem == "amx" else set()), path.name
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from ncg_fast import _cpu
 from ncg_fast.ops.registration import SIGNATURES
 
-N_VISIBLE, N_HIDDEN, N = 65, 33, 65
+N_VISIBLE, N_HIDDEN, N = 129, 65, 65  # one more than whole blocks
 BAD = bad_integers(N_VISIBLE, N)
 NAMES = {
     op: [text.split()[1] for text in signature.partition(" -> ")[0].split(", ")]
@@ -46,7 +46,7 @@ def shorter(tensor: Tensor) -> Tensor:
 
 
 def other_dtype(tensor: Tensor) -> Tensor:
-    return tensor.to(torch.int16)
+    return tensor.to(torch.int8)
 
 
 def without_memory(tensor: Tensor) -> Tensor:

@@ -7,34 +7,35 @@ import torch
 from backend_choice import BackEnd
 from parity import SEED, agree
 
-from ncg_fast.backends.formats import pack_states
-from ncg_fast.backends.numerics import BLOCK, LEVELS, PANEL
+from ncg_fast.backends.formats import pack_rows, pack_states
+from ncg_fast.backends.numerics import LEVELS
 
 N_IN, N_CHAINS = 1349, 70
 
 
-def digits_of(digit: int, n_digits: int, n_out: int) -> torch.Tensor:
-    shape = -(-n_out // PANEL), n_digits, -(-N_IN // BLOCK), PANEL, BLOCK
-    return torch.full(shape, digit, dtype=torch.int8)
+def largest(sign: int, n_digits: int, n_out: int) -> torch.Tensor:
+    """Digits of the largest weights there are."""
+    q = (1 << (8 * n_digits - 1)) - (1 << (8 * n_digits - 8))
+    return pack_rows(torch.full((n_out, N_IN), sign * q), n_digits)
 
 
-@pytest.mark.parametrize("digit", [-128, 127])
+@pytest.mark.parametrize("sign", [-1, 1])
 @pytest.mark.parametrize("n_digits", [2, 3])
-def test_extreme_digits(cpu_backend: BackEnd, digit: int, n_digits: int) -> None:
+def test_extreme_digits(cpu_backend: BackEnd, sign: int, n_digits: int) -> None:
     """Every product is the largest there is; no sum of 1349 may wrap or saturate."""
     # The pre-activation is near 1: no mean is 0 or 1.
-    layer = digits_of(digit, n_digits, 5), torch.zeros(5), -11, N_CHAINS
+    layer = largest(sign, n_digits, 5), torch.zeros(5), -11, N_CHAINS
     on = torch.ones(N_CHAINS, N_IN, dtype=torch.bool)
     for states in (pack_states(on), on.int() * LEVELS):
         agree(cpu_backend, "hidden_mean", states, *layer)
         agree(cpu_backend, "sample_hidden", states, *layer, seed=SEED)
 
 
-@pytest.mark.parametrize("digit", [-128, 127])
+@pytest.mark.parametrize("sign", [-1, 1])
 @pytest.mark.parametrize("n_digits", [2, 3])
-def test_extreme_digits_of_few_inputs(cpu_backend: BackEnd, digit: int, n_digits: int) -> None:
-    """So few inputs are on that their digits are added up, but as many as one short sum takes."""
-    n_on, layer = 257, (digits_of(digit, n_digits, 61), torch.zeros(61), -9, N_CHAINS)
+def test_extreme_digits_of_few_inputs(cpu_backend: BackEnd, sign: int, n_digits: int) -> None:
+    """Only the first, the middle or the last of the inputs are on."""
+    n_on, layer = 257, (largest(sign, n_digits, 61), torch.zeros(61), -9, N_CHAINS)
     for first in (0, 255, N_IN - n_on):
         on = torch.zeros(N_CHAINS, N_IN, dtype=torch.bool)
         on[:, first : first + n_on] = True

@@ -61,14 +61,14 @@ def test_every_job_is_timed_and_every_row_shown(found):
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
     names = [cells[0] for cells in lines if len(cells) == len(tables._JOBS)][2:]
     assert names == [
-        "half step v → h, 2 digits, products",
-        "half step v → h, 3 digits, products",
-        "half step h → v, 2 digits, products",
+        "half step v → h, 2 digits, rows",
+        "half step v → h, 3 digits, rows",
+        "half step h → v, 2 digits, rows",
         "3 Gibbs steps, 2 digits",
         "connection gradient",
         "update",
-        "CD-1 step, products",
-        "CD-1 step, base, products",
+        "CD-1 step, rows",
+        "CD-1 step, base, rows",
         "epoch of 3 batches, CD-1",
         "free energy, 3 digits",
         "AIS, 3 sweeps, 3 digits",
@@ -94,7 +94,7 @@ def test_sparse_digits_are_timed_beside_dense_ones():
     assert half[jobs.DENSE] == whole[jobs.DENSE][:1] != ["sparse"] and len(whole[jobs.DENSE]) == 3
 
 
-def test_paths_are_those_of_each_instruction_set():
+def test_ways_are_those_of_each_instruction_set():
     case, before = Case(784, 500, 128), cpu.instruction_set()
     found = jobs.training_step(case, lower=tuple(cpu.instruction_sets())).paths
     assert found[jobs.OURS] == found[before]
@@ -103,16 +103,16 @@ def test_paths_are_those_of_each_instruction_set():
     try:
         for name in cpu.instruction_sets():
             cpu.use_instruction_set(name)
-            assert found[name] == case.half_step_paths()
+            assert found[name] == case.half_step_ways()
     finally:
         cpu.use_instruction_set(before)
 
 
-def test_a_path_that_several_half_steps_take_is_named_once():
+def test_a_way_that_several_half_steps_take_is_named_once():
     target = speed.target("cpu")._replace(limits=lambda n_threads: RATES)
     found = speed.run([speed.Shape(1, 13, 7, 5, 0.5, (jobs.training_step,), 0.01)], target)
-    found["records"][0]["own"][jobs.OURS]["paths"] = ["lists", "tables", "lists"]
-    assert "| CD-1 step, lists, tables |" in tables.render(found, "machine.json")
+    found["records"][0]["own"][jobs.OURS]["paths"] = ["rows", "tiles", "rows"]
+    assert "| CD-1 step, rows, tiles |" in tables.render(found, "machine.json")
 
 
 def test_shares_and_rates_follow_from_work_and_time():

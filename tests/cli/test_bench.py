@@ -35,7 +35,7 @@ def test_bench_prints_both_jobs(capsys):
     assert main(["bench", "--threads", "1"]) == 0
     shown = capsys.readouterr().out
     head = "13 x 7 units, 5 rows, half of the connections on\ndense digits, half steps by "
-    assert f"{head}products of bytes\nmedian [quartiles]\n\n" in shown
+    assert f"{head}rows of 16-bit weights\nmedian [quartiles]\n\n" in shown
     spread = r" +\S+( \[\S+, \S+\])?"
     for job in ("half step", "training step"):
         assert re.search(rf"^{job}{3 * spread}$", shown, re.MULTILINE)
@@ -47,8 +47,8 @@ def test_bench_as_json(capsys):
     found = json.loads(capsys.readouterr().out)
     assert (found["threads"], found["n_hidden"]) == (1, 7)
     assert set(found["jobs"]) == {"half step", "training step"}
-    assert found["jobs"]["half step"]["paths"] == ["products"]
-    assert found["jobs"]["training step"]["paths"] == 3 * ["products"]
+    assert found["jobs"]["half step"]["paths"] == ["rows"]
+    assert found["jobs"]["training step"]["paths"] == 3 * ["rows"]
     for job in found["jobs"].values():
         for low, median, high in (*job["ms"].values(), job["speedup"]):
             assert 0 < low <= median <= high

@@ -1,15 +1,12 @@
-"""``ncg-fast info`` of a machine: which path its half steps take."""
+"""``ncg-fast info`` of a machine: how its half steps sum weights."""
 
 import json
-import re
 
 import pytest
 from command_line import fails_untouched
 
 from ncg_fast import backends
-from ncg_fast.backends import cpu
-from ncg_fast.benchmark import paths
-from ncg_fast.benchmark.paths import Paths
+from ncg_fast.benchmark import half_steps
 from ncg_fast.cli import main
 from ncg_fast.model.digits import forced_path
 
@@ -29,55 +26,20 @@ def machine_lines(capsys, args):
     return head, {line[:16].rstrip(): line[16:] for line in lines}
 
 
-def test_the_line_of_a_half_step_holds_where_the_kernels_change_over(isa, capsys):
+def test_lines_say_how_half_steps_sum_weights(isa, capsys):
     head, lines = machine_lines(capsys, [*MACHINE, "--batch-size", "512"])
     sizes = "784 visible and 500 hidden units, density 1, batch size 512"
     assert head == f"Half steps with {sizes}, on the CPU:"
-    assert lines["digits"] == "dense"
-    for name, n_out, n_in in (("v → h", 500, 784), ("h → v", 784, 500)):
-        for n_digits, label in ((2, name), (3, f"{name}, 3 digits")):
-            line = lines.get(label, lines[name])
-            words = r"lists of the inputs that are on, while at most (\S+) % are, then (.*)"
-            percent, then = re.fullmatch(words, line).groups()
-            for factor, expected in ((0.9, "lists of the inputs that are on"), (1.1, then)):
-                n_on = int(factor * float(percent) / 100 * 512 * n_in)
-                path = cpu.half_step_path(n_out, n_in, n_digits, 512, n_on)
-                assert paths.WORDS[path] == expected
+    words = "products in tiles" if isa == "amx" else "rows of 16-bit weights"
+    assert lines == {"digits": "dense", "v → h": words, "h → v": words}
 
 
-def test_three_digits_have_a_line_where_they_differ(monkeypatch, capsys):
-    two, three = Paths(0.2, "tables"), Paths(0.26, "products")
-    found = {"to_hidden": {2: two, 3: three}, "to_visible": {2: two, 3: two}}
-    monkeypatch.setattr(paths, "of_machine", lambda *sizes: found)
-    _, lines = machine_lines(capsys, MACHINE)
-    lists = "lists of the inputs that are on, while at most"
-    assert lines == {
-        "digits": "dense",
-        "v → h": f"{lists} 20 % are, then tables of sums",
-        "v → h, 3 digits": f"{lists} 26 % are, then products of bytes",
-        "h → v": f"{lists} 20 % are, then tables of sums",
-    }
+def test_few_chains_take_rows(isa, capsys):
+    _, lines = machine_lines(capsys, [*MACHINE, "--batch-size", "5"])
+    assert lines["v → h"] == "rows of 16-bit weights"
 
 
-@pytest.mark.parametrize(
-    ("found", "words"),
-    [
-        (Paths(None, "products"), "products of bytes"),
-        (Paths(1.0, "lists"), "lists of the inputs that are on"),
-        (Paths(0.999, "tables"), "LISTS, while at most 100 % are, then tables of sums"),
-        (Paths(0.00412, "products"), "LISTS, while at most 0.41 % are, then products of bytes"),
-    ],
-)
-def test_the_words_of_a_path(found, words, monkeypatch, capsys):
-    of_layer = {2: found, 3: found}
-    machine = {"to_hidden": of_layer, "to_visible": of_layer}
-    monkeypatch.setattr(paths, "of_machine", lambda *sizes: machine)
-    words = words.replace("LISTS", "lists of the inputs that are on")
-    lines = {"digits": "dense", "v → h": words, "h → v": words}
-    assert machine_lines(capsys, MACHINE)[1] == lines
-
-
-def test_sparse_digits_take_their_own_path(isa, capsys):
+def test_sparse_digits_are_lists_of_connections(isa, capsys):
     head, lines = machine_lines(capsys, [*MACHINE, "--density", "0.02", "--batch-size", "5"])
     assert head.endswith("density 0.02, batch size 5, on the CPU:")
     words = "lists of the connections that are on"
@@ -88,35 +50,30 @@ def test_as_json(isa, capsys):
     assert main([*MACHINE, "--json", "--batch-size", "70"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert main(["info", "--json"]) == 0
-    machine = found.pop("paths")
+    machine = found.pop("machine")
     assert found == json.loads(capsys.readouterr().out)
-    layers = {"to_hidden": (500, 784), "to_visible": (784, 500)}
     assert machine == {
         "n_visible": 784,
         "n_hidden": 500,
         "density": 1.0,
         "batch_size": 70,
         "digits": "dense",
-        "half_steps": {
-            name: {str(n): paths.of_layer(*sizes, n, 70)._asdict() for n in (2, 3)}
-            for name, sizes in layers.items()
-        },
+        "half_steps": half_steps.of_machine(784, 500, 1.0, 70),
     }
     with forced_path("sparse"):
         assert main([*MACHINE, "--json"]) == 0
-    machine = json.loads(capsys.readouterr().out)["paths"]
+    machine = json.loads(capsys.readouterr().out)["machine"]
     assert machine["digits"] == "sparse"
-    sparse = {"lists_up_to": None, "otherwise": "sparse"}
-    assert machine["half_steps"]["to_visible"] == {"2": sparse, "3": sparse}
+    assert machine["half_steps"] == {"to_hidden": "sparse", "to_visible": "sparse"}
 
 
-def test_without_compiled_kernels_there_is_no_path(monkeypatch, capsys):
+def test_without_compiled_kernels_the_reference_serves(monkeypatch, capsys):
     monkeypatch.setattr(backends, "instruction_set", lambda: None)
     _, lines = machine_lines(capsys, MACHINE)
     text = "by the slow reference: the CPU kernels were not built"
     assert lines == {"digits": "dense", "half steps": text}
     assert main([*MACHINE, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["paths"]["half_steps"] is None
+    assert json.loads(capsys.readouterr().out)["machine"]["half_steps"] is None
 
 
 @pytest.mark.parametrize(
@@ -156,4 +113,4 @@ def test_wrong_sizes_are_refused_before_anything_is_printed(options, message, ca
 def test_the_largest_machine_has_an_answer(isa, capsys):
     sizes = ["--visible", str(1 << 23), "--hidden", str(1 << 23), "--batch-size", str(2**31 - 1)]
     _, lines = machine_lines(capsys, ["info", *sizes])
-    assert lines["v → h"].endswith("products of bytes")
+    assert lines["v → h"] in half_steps.WORDS.values()

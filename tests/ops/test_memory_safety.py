@@ -18,7 +18,7 @@ from torch import Tensor
 from ncg_fast.backends import cpu, reference
 from ncg_fast.ops.registration import SIGNATURES, call
 
-N_VISIBLE, N_HIDDEN, N = 65, 33, 65
+N_VISIBLE, N_HIDDEN, N = 129, 65, 65  # one more than whole blocks
 REFUSED = ValueError, RuntimeError
 
 # These set the size of the result alone.
@@ -207,9 +207,9 @@ def test_refused_updates_write_nothing(op: str) -> None:
 def test_sizes_whose_product_overflows() -> None:
     """No units and so many chains: counts of 0 on both sides, scratch memory of 2**65 bytes."""
     n_hidden, n_rows = 2**15, 2**49
-    weight, digits = torch.zeros(n_hidden, 0), torch.zeros(1024, 2, 0, 32, 64, dtype=torch.int8)
+    weight, digits = torch.zeros(n_hidden, 0), torch.zeros(1, 512, 1, 64, dtype=torch.int16)
     tensors = weight, None, weight.bool(), torch.zeros(0), torch.zeros(n_hidden), digits
-    back = torch.zeros(0, 2, 512, 32, 64, dtype=torch.int8)
+    back = torch.zeros(1, 0, n_hidden + 1, 64, dtype=torch.int16)
     none = None, None, None
     data = torch.zeros(1, 0, n_rows // 64, dtype=torch.int64)
     options = 0.1, 0.0, 0.0, 0.0, 1, 0, 0, None, 0, 0, 0, 0.0, 1e30
@@ -242,7 +242,7 @@ def test_memory_that_kernels_do_not_reach() -> None:
 @pytest.mark.parametrize(("op", "at"), [("mean", 2), ("ncg_update_", 6)])
 def test_digits_of_odd_addresses(op: str, at: int) -> None:
     def moved(digits: Tensor) -> Tensor:
-        memory = torch.empty(digits.numel() + 1, dtype=torch.int8)
+        memory = torch.empty(digits.numel() + 1, dtype=digits.dtype)
         return memory[1:].view(digits.shape).copy_(digits)
 
     with pytest.raises(ValueError, match=rf"{op}: \w+ must begin at a multiple of 16 bytes"):
@@ -277,12 +277,12 @@ def test_lists_of_connections_share_no_memory(op: str, at: int, digits: int) -> 
 @DENSE
 def test_messages() -> None:
     given = list(calls()["gibbs_steps"])
-    given[2] = given[2].to(torch.int16)
+    given[2] = given[2].to(torch.int8)
     with pytest.raises(ValueError) as error:
         registered("gibbs_steps")(*given)
     n = math.prod(given[2].shape)
     assert str(error.value) == (
-        f"gibbs_steps: to_hidden must hold {n} elements of torch.int8, got {n} of torch.int16. "
+        f"gibbs_steps: to_hidden must hold {n} elements of torch.int16, got {n} of torch.int8. "
         "Call ncg_fast.ops.gibbs_steps, which checks."
     )
     given = calls()["pack_weights"]

@@ -190,8 +190,8 @@ def test_messages(m: dict[str, Any]) -> None:
             "hidden_mean: visible must be int64, got torch.float32. Use visible.to(torch.int64)."
         ),
         lambda: ops.hidden_mean(m["visible"], m["to_hidden"][0], *layer[1:]): (
-            "hidden_mean: to_hidden must have shape (panels, n_digits, blocks, 32, 64) = "
-            "(1, 2, 1, 32, 64), got (2, 1, 32, 64). Use pack_weights."
+            "hidden_mean: to_hidden must have shape (planes, blocks, n_in + 1, 64) = "
+            "(1, 1, 14, 64), got (1, 14, 64). Use pack_weights."
         ),
         lambda: ops.pack_weights(m["weight"], m["mask"].t(), 2, 0): (
             "pack_weights: mask must have shape (n_hidden, n_visible) = (7, 13), got (13, 7). "

@@ -18,7 +18,9 @@ from cuda_on_host import build as cuda_build
 from torch import Tensor
 
 from ncg_fast import _cpu, ops
-from ncg_fast.backends import cpu, reference
+from ncg_fast.backends import cpu, formats, reference
+from ncg_fast.backends.formats import DigitFormat
+from ncg_fast.backends.numerics import pack_digits
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 ISAS = cpu.instruction_sets()
@@ -64,12 +66,15 @@ class BackEnd(NamedTuple):
         """What a public op returns and, where it writes its arguments, what they then hold."""
         writes = op.endswith("_") or op == "phase_sums"
         args, options = (self._there(given, writes) for given in (args, options))
+        sizes = _sizes(args)
+        if self.name not in ("cpu", "amx", "reference"):
+            args = _as_panels(args, sizes)
         with serving(self.kernels):
             returned = getattr(ops, op)(*args, **options)
         found = [*_tensors(returned)]
         if op.endswith("_"):
             found += _tensors([args[0], options.get("chains")])
-        return tuple(tensor.cpu() for tensor in found)
+        return tuple(_as_rows([tensor.cpu() for tensor in found], args))
 
     def _there(self, value: Any, copied: bool) -> Any:
         """The value with its tensors on this back end's device."""
@@ -81,6 +86,39 @@ class BackEnd(NamedTuple):
             moved = [self._there(each, copied) for each in value]
             return type(value)(*moved) if hasattr(value, "_fields") else tuple(moved)
         return value
+
+
+def _sizes(args: Any) -> list[int]:
+    """Numbers of units of the layers that an op is about: of its biases, or of its weights."""
+    tensors = list(_tensors(args))
+    biases = [len(t) for t in tensors if t.dim() == 1 and t.dtype == torch.float32]
+    return biases or [n for t in tensors[:1] for n in t.shape]
+
+
+def _as_panels(value: Any, sizes: list[int]) -> Any:
+    """Arguments with rows of digits as panels, which GPUs take."""
+    if isinstance(value, Tensor) and value.dtype == DigitFormat.ROWS.value:
+        n_in = value.shape[2] - 1
+        n_out = next((n for n in sizes if n != n_in), n_in)
+        q = formats.integers(value.cpu(), n_out, n_in)
+        return pack_digits(q, formats.described(value).n_digits).to(value.device)
+    if isinstance(value, tuple):
+        moved = [_as_panels(each, sizes) for each in value]
+        return type(value)(*moved) if hasattr(value, "_fields") else tuple(moved)
+    return value
+
+
+def _as_rows(found: list[Tensor], args: Any) -> Iterator[Tensor]:
+    """Results with panels of digits, to the hidden and then to the visible units, as rows."""
+    weights = [t for t in _tensors(args) if t.dim() == 2 and t.dtype == torch.float32]
+    way = tuple(weights[0].shape) if weights else ()
+    for tensor in found:
+        if tensor.dtype == DigitFormat.PANELS.value:
+            n_digits = formats.described(tensor).n_digits
+            yield formats.pack_rows(formats.integers(tensor, *way), n_digits)
+            way = way[::-1]
+        else:
+            yield tensor
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
@@ -141,6 +179,6 @@ def instruction_set(name: str) -> Iterator[str]:
         cpu.use_instruction_set(before)
         return
     with chosen(name) as backend, serving(backend.kernels), pytest.MonkeyPatch.context() as patch:
-        for each in ("instruction_set", "instruction_sets", "half_step_path"):
+        for each in ("instruction_set", "instruction_sets", "half_step_way"):
             patch.setattr(cpu, each, getattr(backend.compiled, each))
         yield name

@@ -28,50 +28,72 @@ inline double exp_minus(double a) {
   return a < kLargest ? power * scale : 0;
 }
 
-// sum over a tile's units of log(1 + exp(scale x)) for each chain. The product of the factors
-// 1 + exp(-|y|), in (1, 2], is kept less 1, so that one logarithm serves all and loses no digits.
-inline void softplus_sums(const Tile& tile, double scale, double sums[kWord]) {
-  alignas(64) double product_less_1[kWord] = {};
-  for (int c = 0; c < kWord; ++c) sums[c] = 0;
-  const int width = tile.width;
-  for (int r = 0; r < tile.n_units; ++r) {
-    const float* x = tile.x + r * kWord;
-    for (int c = 0; c < width; ++c) {
-      const double y = scale * static_cast<double>(x[c]);
-      const double e = exp_minus(fabs(y));
-      sums[c] += y > 0 ? y : 0;
-      product_less_1[c] += e + product_less_1[c] * e;
+// sum of log(1 + exp(scale x)) over n <= kSuper units; x is readable to kSuper. The product of the
+// factors 1 + exp(-|y|), in (1, 2], is kept less 1, so that one logarithm serves all and loses no
+// digits.
+inline double softplus_sum(const float* x, int n, double scale) {
+  constexpr int kParts = 16;
+  double sums[kParts] = {}, product_less_1[kParts] = {};
+  for (int first = 0; first < n; first += kParts) {
+    double share[kParts];  // 0 past the last unit
+    for (int i = 0; i < kParts; ++i) share[i] = first + i < n ? 1 : 0;
+    for (int i = 0; i < kParts; ++i) {
+      const double y = scale * static_cast<double>(x[first + i]);
+      const double e = share[i] * exp_minus(fabs(y));
+      sums[i] += share[i] * (y > 0 ? y : 0);
+      product_less_1[i] += e + product_less_1[i] * e;
     }
   }
-  for (int c = 0; c < tile.n_chains; ++c) sums[c] += log1p(product_less_1[c]);
+  for (int half = kParts / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; ++i) {
+      const double other = product_less_1[i + half];
+      sums[i] += sums[i + half];
+      product_less_1[i] += other + product_less_1[i] * other;
+    }
+  return sums[0] + log1p(product_less_1[0]);
+}
+
+// use(chain of the group, x of the n_units in order).
+template <class Use>
+inline void for_each_row(const Sums& sums, int64_t n_chains, int64_t n_units, Use use) {
+  alignas(64) float row[kSuper] = {};
+  for_each_pair(sums, n_chains, n_units, [&](int64_t c, int at, const F x[2]) {
+    store(row + at, x[0]);
+    store(row + at + kLanes, x[1]);
+    if (at + kPair >= n_units) use(c, row);
+  });
 }
 
 inline double state_of(const States& states, int64_t chain, int64_t unit) {
-  if (states.are_levels()) return states.levels()[chain * states.n_units + unit] / double{kLevels};
+  if (states.are_levels())
+    return states.levels()[chain * states.n_units + unit] / static_cast<double>(kLevels);
   const int64_t words = ceil_div(states.n_chains, kWord);
   return static_cast<double>(states.packed()[unit * words + chain / kWord] >> chain % kWord & 1);
 }
 
 void free_energy(const FreeEnergy& op, const Run& run) {
   scratch_reset();
-  const Layer& layer = op.to_hidden;
   const States& states = op.visible;
-  const Operand in = make_operand(layer, states.n_chains, states.format);
-  const int64_t panels = ceil_div(layer.n_out, kPanel), n = states.n_chains;
-  double* parts = scratch<double>(panels * n);  // added in the order of panels whatever the threads
-  run_team(half_step_threads(layer, n, run.n_threads), [&](const Worker& me) {
-    expand(me, states, in);
-    for_each_tile(me, layer, in, [&](const Tile& tile) {
-      double sums[kWord];
-      softplus_sums(tile, 1, sums);
-      for (int c = 0; c < tile.n_chains; ++c)
-        parts[tile.unit / kPanel * n + tile.chain + c] = sums[c];
+  const Groups groups = half_step_groups(op.to_hidden, states, run.n_threads);
+  HalfStep* steps = make_half_steps(groups, op.to_hidden, false, states.are_levels());
+  const int64_t supers = ceil_div(op.to_hidden.n_out, kSuper);
+  // Added in the same order whatever the threads.
+  double* parts = scratch<double>(supers * states.n_chains);
+  run_team(groups.n_workers, [&](const Worker& team) {
+    for_each_group(team, groups, [&](const Worker& me, int memory, int64_t first, int64_t n) {
+      HalfStep& h = steps[memory];
+      preactivations_of(me, h, states, first, n, [&](const Sums& sums, int64_t super) {
+        const int64_t n_units = h.n_units(super);
+        for_each_row(sums, n, n_units, [&](int64_t c, const float* x) {
+          parts[(first + c) * supers + super] = softplus_sum(x, static_cast<int>(n_units), 1);
+        });
+      });
     });
-    me.share(n, [&](int64_t c) {
+    team.share(states.n_chains, [&](int64_t c) {
       double sum = 0;
       for (int64_t j = 0; j < states.n_units; ++j)
         sum += op.visible_bias[j] * state_of(states, c, j);
-      for (int64_t panel = 0; panel < panels; ++panel) sum += parts[panel * n + c];
+      for (int64_t super = 0; super < supers; ++super) sum += parts[c * supers + super];
       op.energy[c] = -sum;
     });
   });

@@ -1,23 +1,20 @@
-// Products of bytes in the tiles of AMX. See product_lanes.h for what each name means.
+// Products of bytes in the tiles of AMX: states of chains on the left, rows of weights on the
+// right.
 #pragma once
-#include "common/layout.h"
-#include "cpu/isa/product.h"
+#include "cpu/isa/isa.h"
 #include "cpu/isa/tiles.h"
 
 namespace ncg {
 namespace {
 
-constexpr int kTileRows = 16;   // of bytes along the inputs; quads of inputs; rows of sums
-constexpr int kTileBytes = 64;  // inputs; four inputs each of 16 chains; 16 sums
-constexpr int kSide = 2 * kTileRows;
+constexpr bool kTiles = true;
+constexpr int kTileRows = 16;          // chains; quads of inputs; rows of sums
+constexpr int kTileBytes = 64;         // inputs; four inputs each of 16 outputs; 16 sums
+constexpr int kSide = 2 * kTileRows;   // chains at a time
+constexpr int64_t kTileInputs = 1024;  // whose weights of a block are turned at a time
+constexpr int kTile1K = kTileRows * kTileBytes;
 
-constexpr int kQuadGroup = kTileRows;
-constexpr int kRows = kSide;
-constexpr bool kBinaryPlanes = true;
-// From the rates of both measured on one processor, and where lists paid there: below 1 to 2 % of
-// the inputs on, where they pay below 25 % in lanes.
-constexpr double kProductSpeed = 10;
-
+// While one lives, its thread may use tiles.
 class ProductUnit {
  public:
   ProductUnit() {
@@ -33,127 +30,64 @@ class ProductUnit {
   ProductUnit& operator=(const ProductUnit&) = delete;
 };
 
-// Rows of bytes of outputs, 64 inputs a block: bytes from row to row, and from block to block.
-struct Left {
-  const void* rows;
-  int64_t stride, block;
-};
-
-// Quads of inputs: rows of four bytes for each chain, 16 quads a block.
-struct Right {
-  const void* rows;
-  int64_t stride;
-};
-
-// Lines to bring into the second cache at each block, of tiles of digits.
-struct Ahead {
-  const int8_t* lines;
-  int64_t n_lines;
-};
-
-template <bool kSignedLeft, int kSum, int kLeft, int kRight>
-inline void multiply() {
-  if constexpr (kSignedLeft)
-    tdpbsud<kSum, kLeft, kRight>();
-  else
-    tdpbusd<kSum, kLeft, kRight>();
+// Bytes 0 and 1 of 64 n_words states.
+inline void state_bytes(const uint64_t* bits, int64_t n_words, uint8_t* bytes) {
+  for (int64_t k = 0; k < n_words; ++k)
+    _mm512_storeu_si512(bytes + 64 * k, _mm512_maskz_set1_epi8(bits[k], 1));
 }
 
-// Tiles 0 to 3, [left][right], += the products over n_blocks. Four products take as long as the
-// four loads of their tiles.
-template <bool kSignedLeft, int kLefts, int kRights>
-inline void add_blocks(const Left& left, const Right& right, int64_t n_blocks, const Ahead& ahead) {
-  const char* a = static_cast<const char*>(left.rows);
-  const char* b = static_cast<const char*>(right.rows);
-  for (int64_t block = 0; block < n_blocks; ++block) {
-    tileloadd<6>(b, right.stride);
-    tileloadd<4>(a, left.stride);
-    multiply<kSignedLeft, 0, 4, 6>();
-    if constexpr (kLefts == 2) {
-      tileloadd<5>(a + kTileRows * left.stride, left.stride);
-      multiply<kSignedLeft, 2, 5, 6>();
+// Tiles of weights of inputs first .. first + n - 1 of a block: [64 inputs][4][2]: 16 outputs each,
+// in split order, their low bytes, then their high ones. n_in rows are there.
+inline void turn_rows(const int16_t* rows, int64_t n_in, int64_t first, int64_t n, uint8_t* tiles) {
+  const I order = _mm512_set4_epi32(0x0F0D0E0C, 0x0B090A08, 0x07050604, 0x03010200),
+          low = splat(0xFFFF);
+  for (int64_t i = first; i < first + n; i += 4) {
+    uint8_t* to =
+        tiles + (i - first) / kTileBytes * 8 * kTile1K + (i - first) % kTileBytes / 4 * 64;
+    for (int v = 0; v < 2; ++v) {
+      I row[4];
+      for (int k = 0; k < 4; ++k)
+        row[k] = i + k < n_in ? load_halves(rows + (i + k) * kTileBytes + 32 * v) : splat(0);
+      for (int odd = 0; odd < 2; ++odd, to += 2 * kTile1K) {
+        const auto two = [&](const I& a, const I& b) {  // low bytes of both, then high ones
+          return _mm512_shuffle_epi8(odd ? odd_fours(a, b) : even_fours(a, b), order);
+        };
+        const I a = two(row[0], row[1]), b = two(row[2], row[3]);
+        _mm512_storeu_si512(to, bit_or(bit_and(a, low), shift_left<16>(b)));
+        _mm512_storeu_si512(to + kTile1K, bit_or(shift_right<16>(a), _mm512_andnot_si512(low, b)));
+      }
     }
-    if constexpr (kRights == 2) {
-      tileloadd<7>(b + kTileBytes, right.stride);
-      multiply<kSignedLeft, 1, 4, 7>();
-      if constexpr (kLefts == 2) multiply<kSignedLeft, 3, 5, 7>();
-    }
-    for (int64_t i = 0; i < ahead.n_lines; ++i)
-      __builtin_prefetch(ahead.lines + block * kPanel * kBlock + i * kTileBytes, 0, 2);
-    a += left.block;
-    b += kTileRows * right.stride;
   }
 }
 
-inline void clear_sums() {
+// x of 32 chains, rows `stride` apart, and 16 outputs: from 0, or += , low bytes + 256 high ones.
+inline void add_tiles(const uint8_t* states, int64_t state_stride, const uint8_t* tiles,
+                      int64_t n_blocks, bool fresh, int64_t n_chains, int32_t* x, int64_t stride) {
   tilezero<0>();
   tilezero<1>();
   tilezero<2>();
   tilezero<3>();
-}
-
-// Rows of sums are 64 numbers.
-template <int kLefts, int kRights>
-inline void store_sums(int32_t* sums) {
-  constexpr int64_t kStride = 64 * sizeof(int32_t);
-  tilestored<0>(sums, kStride);
-  if constexpr (kRights == 2) tilestored<1>(sums + kTileRows, kStride);
-  if constexpr (kLefts == 2) tilestored<2>(sums + kTileRows * 64, kStride);
-  if constexpr (kLefts == 2 && kRights == 2)
-    tilestored<3>(sums + kTileRows * 64 + kTileRows, kStride);
-}
-
-template <int kLefts, int kRights>
-inline void digit_sums(const Left& digits, const Right& states, int64_t n_blocks,
-                       const Ahead& ahead, int32_t* sums) {
-  clear_sums();
-  add_blocks<true, kLefts, kRights>(digits, states, n_blocks, ahead);
-  store_sums<kLefts, kRights>(sums);
-}
-
-// The part of chains l .. l+31 of those at work.
-inline Ahead part_of(const Next& next, int l) {
-  constexpr int kLines = kPanel * kBlock / kTileBytes;
-  if (next.digits == nullptr) return {nullptr, 0};
-  const int64_t lane = next.lane + l, end = lane + kSide;
-  const int64_t first = kLines * lane / next.n_lanes,
-                last = end < next.n_lanes ? kLines * end / next.n_lanes : kLines;
-  return {next.digits + first * kTileBytes, last - first};
-}
-
-template <bool kAnyByte>
-inline void product_tile(const int8_t* digits, const uint8_t* in, int64_t n_quads, int width,
-                         int n_units, const Next& next, int32_t* out) {
-  const Left left{digits, kBlock, kPanel * kBlock};
-  const int64_t n_blocks = ceil_div(n_quads, kTileRows);
-  for (int l = 0; l < width; l += kSide) {
-    const Right right{in + 4 * l, 4 * width};
-    const Ahead ahead = part_of(next, l);
-    const bool two_lefts = n_units > kTileRows, two_rights = width - l > kTileRows;
-    if (two_lefts && two_rights)
-      digit_sums<2, 2>(left, right, n_blocks, ahead, out + l);
-    else if (two_lefts)
-      digit_sums<2, 1>(left, right, n_blocks, ahead, out + l);
-    else if (two_rights)
-      digit_sums<1, 2>(left, right, n_blocks, ahead, out + l);
-    else
-      digit_sums<1, 1>(left, right, n_blocks, ahead, out + l);
+  for (int64_t b = 0; b < n_blocks; ++b, states += kTileBytes, tiles += 8 * kTile1K) {
+    tileloadd<4>(states, state_stride);
+    tileloadd<6>(tiles, kTileBytes);
+    tdpbuud<0, 4, 6>();
+    tileloadd<7>(tiles + kTile1K, kTileBytes);
+    tdpbusd<1, 4, 7>();
+    tileloadd<5>(states + kTileRows * state_stride, state_stride);
+    tdpbuud<2, 5, 6>();
+    tdpbusd<3, 5, 7>();
+  }
+  alignas(64) int32_t sums[4][kTileRows][kTileRows];
+  tilestored<0>(sums[0], kTileBytes);
+  tilestored<1>(sums[1], kTileBytes);
+  tilestored<2>(sums[2], kTileBytes);
+  tilestored<3>(sums[3], kTileBytes);
+  for (int c = 0; c < kSide && c < n_chains; ++c) {
+    const int half = 2 * (c / kTileRows), row = c % kTileRows;
+    const I sum = add(load(sums[half][row]), shift_left<8>(load(sums[half + 1][row])));
+    store(x + c * stride, fresh ? sum : add(load(x + c * stride), sum));
   }
 }
-
-inline void byte_sums(const ByteProduct* products, int n_products, int32_t* sums) {
-  for (int u = 0; u < kBlock; u += kSide) {
-    clear_sums();
-    for (int i = 0; i < n_products; ++i) {
-      const ByteProduct& p = products[i];
-      add_blocks<false, 2, 2>({p.hidden, p.stride, kTileBytes}, {p.visible + 4 * u, 4 * kBlock},
-                              p.n_quads / kTileRows, {nullptr, 0});
-    }
-    store_sums<2, 2>(sums + u);
-  }
-}
-
-static_assert(kPanel == kSide && kBlock == kTileBytes && kWord == 64, "two tiles by two");
 
 }  // namespace
 }  // namespace ncg

@@ -48,10 +48,10 @@ template <int kTile>
 inline void tilestored(void* rows, int64_t stride) {
   asm volatile("tilestored %%tmm%c2, (%0,%1)" : : "r"(rows), "r"(stride), "i"(kTile) : "memory");
 }
-// kSum += kLeft kRight, rows of kRight each four rows of bytes: signed by unsigned bytes.
+// kSum += kLeft kRight, rows of kRight each four rows of bytes: unsigned by unsigned bytes.
 template <int kSum, int kLeft, int kRight>
-inline void tdpbsud() {
-  asm volatile("tdpbsud %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSum), "i"(kLeft), "i"(kRight));
+inline void tdpbuud() {
+  asm volatile("tdpbuud %%tmm%c2, %%tmm%c1, %%tmm%c0" : : "i"(kSum), "i"(kLeft), "i"(kRight));
 }
 // Unsigned by signed.
 template <int kSum, int kLeft, int kRight>

@@ -8,7 +8,6 @@ namespace ncg {
 namespace {
 
 constexpr int kLanes = 8;
-constexpr int kWideVectors = 2;
 using F = __m256;
 using I = __m256i;
 using W = __m256i;
@@ -60,7 +59,7 @@ inline I shift_right(I a) {
   return _mm256_srli_epi32(a, kBits);
 }
 inline M less(F a, F b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
-inline M less_equal(F a, F b) { return _mm256_cmp_ps(a, b, _CMP_LE_OQ); }
+inline M not_greater(F a, F b) { return _mm256_cmp_ps(a, b, _CMP_NGT_UQ); }
 inline M mask_or(M a, M b) { return _mm256_or_ps(a, b); }
 inline M mask_and_not(M a, M b) { return _mm256_andnot_ps(b, a); }
 inline uint32_t bits(M a) { return static_cast<uint32_t>(_mm256_movemask_ps(a)); }
@@ -91,24 +90,25 @@ inline M load_mask(const uint8_t* p, int n) {
   const I wide = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<int64_t>(bytes)));
   return as_float(_mm256_cmpgt_epi32(wide, _mm256_setzero_si256()));
 }
-inline void store_low_bytes(int8_t* p, I a) {
-  const __m256i order =
-      _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 4, 8, 12, -1,
-                       -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
-  const I packed = _mm256_shuffle_epi8(a, order);
-  const int32_t halves[2] = {_mm256_extract_epi32(packed, 0), _mm256_extract_epi32(packed, 4)};
-  memcpy(p, halves, 8);
+inline I load_halves(const int16_t* p) { return _mm256_loadu_si256(reinterpret_cast<const I*>(p)); }
+inline void store_halves(int16_t* p, I a) { _mm256_storeu_si256(reinterpret_cast<I*>(p), a); }
+inline __m128i low_halves(I a) {
+  const I order = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, -1, -1, -1, -1, -1, -1, -1, -1,  //
+                                   0, 1, 4, 5, 8, 9, 12, 13, -1, -1, -1, -1, -1, -1, -1, -1);
+  return _mm256_castsi256_si128(_mm256_permute4x64_epi64(_mm256_shuffle_epi8(a, order), 0x08));
+}
+inline void store_low_halves(int16_t* p, I a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), low_halves(a));
 }
 inline void store_mask(uint8_t* p, M m, int n) {
-  int8_t bytes[8];
-  store_low_bytes(bytes, _mm256_and_si256(as_bits(m), _mm256_set1_epi32(1)));
+  const __m128i halves = low_halves(_mm256_and_si256(as_bits(m), _mm256_set1_epi32(1)));
+  const int64_t bytes = _mm_cvtsi128_si64(_mm_packus_epi16(halves, halves));
   if (n == kLanes)
-    memcpy(p, bytes, 8);
+    memcpy(p, &bytes, 8);
   else
-    memcpy(p, bytes, static_cast<size_t>(n));
+    memcpy(p, &bytes, static_cast<size_t>(n));
 }
 
-inline I add_halves(I a, I b) { return _mm256_add_epi16(a, b); }
 inline void load_columns(const int32_t* p, int64_t stride, I out[4]) {
   I row[4];  // i and 4 + i
   for (int i = 0; i < 4; ++i)
@@ -124,54 +124,46 @@ inline void load_columns(const int32_t* p, int64_t stride, I out[4]) {
   out[2] = _mm256_unpacklo_epi64(high01, high23);
   out[3] = _mm256_unpackhi_epi64(high01, high23);
 }
-constexpr double kProductCost = 0.43, kMakeCost = 4;
-
-// Pairs of u8 x s8 are added in int16 with saturation: u is split in two, so that none saturates.
-inline I dot4(I sum, I unsigned_bytes, I signed_bytes) {
-  const I low = bit_and(unsigned_bytes, _mm256_set1_epi8(127));
-  const I high = bit_and(_mm256_srli_epi16(unsigned_bytes, 7), _mm256_set1_epi8(1));
-  const I low_pairs = _mm256_maddubs_epi16(low, signed_bytes),
-          high_pairs = _mm256_maddubs_epi16(high, signed_bytes);
-  return add(add(sum, _mm256_madd_epi16(low_pairs, _mm256_set1_epi16(1))),
-             _mm256_madd_epi16(high_pairs, _mm256_set1_epi16(128)));
+constexpr int kRowOutputs = 64, kPairsAtOnce = 1;
+constexpr int kLevelUnits = 64, kLevelRows = 1;
+inline I even_fours(I a, I b) { return _mm256_unpacklo_epi16(a, b); }
+inline I odd_fours(I a, I b) { return _mm256_unpackhi_epi16(a, b); }
+inline I dot2(I sum, I a, I b) { return add(sum, _mm256_madd_epi16(a, b)); }
+constexpr int kLevelGroup = 2;
+inline I dot_levels(I sum, I bytes, I digits) { return dot2(sum, bytes, digits); }
+inline void in_order(F even, F odd, F out[2]) {
+  out[0] = _mm256_permute2f128_ps(even, odd, 0x20);
+  out[1] = _mm256_permute2f128_ps(even, odd, 0x31);
 }
-constexpr int kShortBlocks = 7;  // see vec_base.h; maddubs adds two products, which fit
-inline I dot4_short(I sum, I states, I digits) {
-  return _mm256_add_epi16(sum, _mm256_maddubs_epi16(states, digits));
+inline uint32_t in_order(uint32_t even, uint32_t odd) {
+  return _pdep_u32(even, 0x0F0F) | _pdep_u32(odd, 0xF0F0);
 }
-inline I widen(I sum, I short_sum) {
-  return add(sum, _mm256_madd_epi16(short_sum, _mm256_set1_epi16(1)));
+inline uint32_t* append(uint32_t* to, uint64_t bits, uint32_t first) {
+  for (; bits != 0; bits &= bits - 1) *to++ = first + static_cast<uint32_t>(__builtin_ctzll(bits));
+  return to;
 }
-
-inline I load_bytes(const int8_t* p) {
-  return _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+constexpr bool kAnyPower = false;
+inline F times_power(F a, F power) {
+  return mul(a, as_float(shift_left<23>(add(to_int(power), splat(127)))));
 }
-constexpr double kTableCost[2][2] = {{0.247, 0.22}, {0.336, 0.25}};
-constexpr int kLookupBits = 3, kTableEntries = 8;
-inline void store_table(int32_t* table, const int32_t* addends) {
-  const I bit0 = _mm256_set_epi32(-1, 0, -1, 0, -1, 0, -1, 0),
-          bit1 = _mm256_set_epi32(-1, -1, 0, 0, -1, -1, 0, 0),
-          bit2 = _mm256_set_epi32(-1, -1, -1, -1, 0, 0, 0, 0);
-  const I low = add(bit_and(splat(addends[0]), bit0), bit_and(splat(addends[1]), bit1));
-  store(table, add(low, bit_and(splat(addends[2]), bit2)));
-}
-inline I lookup(const int32_t* table, I index) {
-  return _mm256_permutevar8x32_epi32(load(table), index);
+inline void transpose_quarters(I d[4]) {
+  const I a = _mm256_permute2x128_si256(d[0], d[1], 0x20),
+          b = _mm256_permute2x128_si256(d[2], d[3], 0x20),
+          c = _mm256_permute2x128_si256(d[0], d[1], 0x31);
+  d[3] = _mm256_permute2x128_si256(d[2], d[3], 0x31);
+  d[0] = a;
+  d[1] = b;
+  d[2] = c;
 }
 
 inline W wide(uint64_t a) { return _mm256_set1_epi64x(static_cast<int64_t>(a)); }
-inline W wide_index(uint64_t base) {
-  return _mm256_add_epi64(wide(base), _mm256_set_epi64x(3, 2, 1, 0));
+inline W wide_evens(uint64_t base) {
+  return _mm256_add_epi64(wide(base), _mm256_set_epi64x(6, 4, 2, 0));
 }
 inline W wide_mul(W a, W b) { return _mm256_mul_epu32(a, b); }
 inline W wide_high(W a) { return _mm256_srli_epi64(a, 32); }
 inline W wide_xor(W a, W b, W c) { return _mm256_xor_si256(_mm256_xor_si256(a, b), c); }
-inline I narrow(W low_lanes, W high_lanes) {
-  const I even = _mm256_set_epi32(6, 4, 2, 0, 6, 4, 2, 0);
-  const I low = _mm256_permutevar8x32_epi32(low_lanes, even),
-          high = _mm256_permutevar8x32_epi32(high_lanes, even);
-  return _mm256_blend_epi32(low, high, 0xF0);
-}
+inline I join(W even, W odd) { return _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA); }
 
 }  // namespace
 }  // namespace ncg

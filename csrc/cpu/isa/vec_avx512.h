@@ -9,7 +9,6 @@ namespace ncg {
 namespace {
 
 constexpr int kLanes = 16;
-constexpr int kWideVectors = 4;  // vectors of the product's widest tile
 using F = __m512;
 using I = __m512i;
 using W = __m512i;
@@ -50,7 +49,7 @@ inline I shift_right(I a) {
   return _mm512_srli_epi32(a, kBits);
 }
 inline M less(F a, F b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
-inline M less_equal(F a, F b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
+inline M not_greater(F a, F b) { return _mm512_cmp_ps_mask(a, b, _CMP_NGT_UQ); }
 inline M mask_or(M a, M b) { return a | b; }
 inline M mask_and_not(M a, M b) { return M(a & ~b); }
 inline uint32_t bits(M a) { return a; }
@@ -72,11 +71,6 @@ inline void add_where(uint64_t lane_bits, I value, I* sum) {
   for (int v = 0; v < kVectors; ++v)
     sum[v] = _mm512_mask_add_epi32(sum[v], M(lane_bits >> kLanes * v), sum[v], value);
 }
-inline void store_low_bytes(int8_t* p, I a) {
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a));
-}
-
-inline I add_halves(I a, I b) { return _mm512_add_epi16(a, b); }
 inline void load_columns(const int32_t* p, int64_t stride, I out[4]) {
   I row[4];  // i, 4 + i, 8 + i and 12 + i
   for (int i = 0; i < 4; ++i) {
@@ -95,41 +89,65 @@ inline void load_columns(const int32_t* p, int64_t stride, I out[4]) {
   out[2] = _mm512_unpacklo_epi64(high01, high23);
   out[3] = _mm512_unpackhi_epi64(high01, high23);
 }
-constexpr double kProductCost = 0.3, kMakeCost = 4;
-
-inline I dot4(I sum, I unsigned_bytes, I signed_bytes) {
-  return _mm512_dpbusd_epi32(sum, unsigned_bytes, signed_bytes);
+constexpr int kRowOutputs = 64, kPairsAtOnce = 2;
+constexpr int kLevelUnits = 64, kLevelRows = 2;
+inline I load_halves(const int16_t* p) { return _mm512_loadu_si512(p); }
+inline void store_halves(int16_t* p, I a) { _mm512_storeu_si512(p, a); }
+inline void store_low_halves(int16_t* p, I a) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(a));
 }
-constexpr int kShortBlocks = 1 << 24;  // short sums are int32 here
-inline I dot4_short(I sum, I states, I digits) { return dot4(sum, states, digits); }
-inline I widen(I sum, I short_sum) { return add(sum, short_sum); }
-
-inline I load_bytes(const int8_t* p) {
-  return _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+inline I even_fours(I a, I b) { return _mm512_unpacklo_epi16(a, b); }
+inline I odd_fours(I a, I b) { return _mm512_unpackhi_epi16(a, b); }
+// With the intrinsic GCC 12 copies every sum of a loop through other registers.
+inline I dot2(I sum, I a, I b) {
+  asm("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
+  return sum;
 }
-constexpr double kTableCost[2][2] = {{0.125, 0.23}, {0.2, 0.27}};
-constexpr int kLookupBits = 5, kTableEntries = 32;
-inline void store_table(int32_t* table, const int32_t* addends) {
-  const I low = add(add(spread(0xAAAA, addends[0]), spread(0xCCCC, addends[1])),
-                    add(spread(0xF0F0, addends[2]), spread(0xFF00, addends[3])));
-  store(table, low);
-  store(table + kLanes, add(low, splat(addends[4])));
+constexpr int kLevelGroup = 4;
+inline I dot_levels(I sum, I bytes, I digits) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(bytes), "v"(digits));
+  return sum;
 }
-inline I lookup(const int32_t* table, I index) {
-  return _mm512_permutex2var_epi32(load(table), index, load(table + kLanes));
+inline void in_order(F even, F odd, F out[2]) {
+  const I first = _mm512_set_epi32(23, 22, 21, 20, 7, 6, 5, 4, 19, 18, 17, 16, 3, 2, 1, 0),
+          second = _mm512_add_epi32(first, _mm512_set1_epi32(8));
+  out[0] = _mm512_permutex2var_ps(even, first, odd);
+  out[1] = _mm512_permutex2var_ps(even, second, odd);
+}
+inline uint32_t in_order(uint32_t even, uint32_t odd) {
+  return _pdep_u32(even, 0x0F0F0F0F) | _pdep_u32(odd, 0xF0F0F0F0);
+}
+inline uint32_t* append(uint32_t* to, uint64_t bits, uint32_t first) {
+  I index = add(splat(static_cast<int32_t>(first)),
+                _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0));
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i, bits >>= kLanes, index = add(index, splat(kLanes))) {
+    _mm512_storeu_si512(to, _mm512_maskz_compress_epi32(M(bits), index));
+    to += __builtin_popcount(M(bits));
+  }
+  return to;
+}
+constexpr bool kAnyPower = true;
+inline F times_power(F a, F power) { return _mm512_scalef_ps(a, power); }
+inline void transpose_quarters(I d[4]) {
+  const I low01 = _mm512_shuffle_i32x4(d[0], d[1], 0x44),
+          high01 = _mm512_shuffle_i32x4(d[0], d[1], 0xEE),
+          low23 = _mm512_shuffle_i32x4(d[2], d[3], 0x44),
+          high23 = _mm512_shuffle_i32x4(d[2], d[3], 0xEE);
+  d[0] = _mm512_shuffle_i32x4(low01, low23, 0x88);
+  d[1] = _mm512_shuffle_i32x4(low01, low23, 0xDD);
+  d[2] = _mm512_shuffle_i32x4(high01, high23, 0x88);
+  d[3] = _mm512_shuffle_i32x4(high01, high23, 0xDD);
 }
 
 inline W wide(uint64_t a) { return _mm512_set1_epi64(static_cast<int64_t>(a)); }
-inline W wide_index(uint64_t base) {
-  return _mm512_add_epi64(wide(base), _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0));
+inline W wide_evens(uint64_t base) {
+  return _mm512_add_epi64(wide(base), _mm512_set_epi64(14, 12, 10, 8, 6, 4, 2, 0));
 }
 inline W wide_mul(W a, W b) { return _mm512_mul_epu32(a, b); }
 inline W wide_high(W a) { return _mm512_srli_epi64(a, 32); }
 inline W wide_xor(W a, W b, W c) { return _mm512_ternarylogic_epi64(a, b, c, 0x96); }
-inline I narrow(W low_lanes, W high_lanes) {
-  const I even = _mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
-  return _mm512_permutex2var_epi32(low_lanes, even, high_lanes);
-}
+inline I join(W even, W odd) { return _mm512_mask_shuffle_epi32(even, 0xAAAA, odd, _MM_PERM_CCAA); }
 
 }  // namespace
 }  // namespace ncg

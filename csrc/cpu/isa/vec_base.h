@@ -1,13 +1,16 @@
 // Vectors of 4 floats or int32 in the compiler's own vector types: any processor. The meaning of
 // each function is here; vec_avx2.h and vec_avx512.h say the same in instructions.
 #pragma once
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include "common/numerics.h"
 
 namespace ncg {
 namespace {
 
-constexpr int kLanes = 4;        // of F and I
-constexpr int kWideVectors = 4;  // vectors of the product's widest tile
+constexpr int kLanes = 4;  // of F and I
 typedef float F __attribute__((vector_size(16)));
 typedef int32_t I __attribute__((vector_size(16)));
 typedef uint32_t U __attribute__((vector_size(16)));
@@ -40,16 +43,39 @@ inline F mul(F a, F b) { return a * b; }
 inline F add(F a, F b) { return a + b; }
 inline F sub(F a, F b) { return a - b; }
 inline F div(F a, F b) { return a / b; }
-inline F fma(F a, F b, F c) {
+[[gnu::noinline]] inline F fma_by_lane(F a, F b, F c) {
   return F{__builtin_fmaf(a[0], b[0], c[0]), __builtin_fmaf(a[1], b[1], c[1]),
            __builtin_fmaf(a[2], b[2], c[2]), __builtin_fmaf(a[3], b[3], c[3])};
 }
+#ifdef __SSE2__
+// Without the instruction a call of the library for each lane takes many times as long as this: the
+// sum in float64, where products are exact. It is rounded twice, which differs from once only where
+// the first rounding ends halfway between two floats, or below the normal ones.
+inline F fma(F a, F b, F c) {
+  const auto upper = [](F x) { return _mm_cvtps_pd(_mm_movehl_ps(x, x)); };
+  const __m128d low = _mm_cvtps_pd(a) * _mm_cvtps_pd(b) + _mm_cvtps_pd(c),
+                high = upper(a) * upper(b) + upper(c);
+  const F found = _mm_movelh_ps(_mm_cvtpd_ps(low), _mm_cvtpd_ps(high));
+  const I rest = reinterpret_cast<I>(_mm_shuffle_ps(_mm_castpd_ps(low), _mm_castpd_ps(high), 0x88)),
+          magnitude = reinterpret_cast<I>(found) & 0x7FFFFFFF;
+  const M doubtful =
+      ((rest & 0x1FFFFFFF) == 0x10000000) | ((magnitude < 0x00800000) & (magnitude != 0));
+  if (__builtin_expect(_mm_movemask_ps(reinterpret_cast<F>(doubtful)) != 0, 0))
+    return fma_by_lane(a, b, c);
+  return found;
+}
+#else
+inline F fma(F a, F b, F c) { return fma_by_lane(a, b, c); }
+#endif
 inline F select(M m, F yes, F no) { return m ? yes : no; }
 inline F min(F a, F b) { return a < b ? a : b; }  // b where either is NaN
 inline F max(F a, F b) { return a > b ? a : b; }
+// Floats of 2^23 and more are whole. In float32 the sum with 2^23 is rounded to a whole number.
 inline F round_even(F a) {
-  return F{__builtin_rintf(a[0]), __builtin_rintf(a[1]), __builtin_rintf(a[2]),
-           __builtin_rintf(a[3])};
+  const I sign = reinterpret_cast<I>(a) & INT32_MIN;
+  const F magnitude = reinterpret_cast<F>(reinterpret_cast<I>(a) & 0x7FFFFFFF),
+          whole = (magnitude + 0x1p23f) - 0x1p23f;
+  return magnitude < 0x1p23f ? reinterpret_cast<F>(reinterpret_cast<I>(whole) | sign) : a;
 }
 inline I to_int(F a) {  // to nearest even
   return __builtin_convertvector(round_even(a), I);
@@ -77,7 +103,7 @@ inline I shift_right(I a) {  // logical
   return reinterpret_cast<I>(reinterpret_cast<U>(a) >> kBits);
 }
 inline M less(F a, F b) { return a < b; }
-inline M less_equal(F a, F b) { return a <= b; }
+inline M not_greater(F a, F b) { return ~(a > b); }  // true where either is NaN
 inline M mask_or(M a, M b) { return a | b; }
 inline M mask_and_not(M a, M b) { return a & ~b; }
 inline uint32_t bits(M a) {  // bit i: lane i
@@ -105,74 +131,83 @@ inline M load_mask(const uint8_t* p, int n) {  // bytes 0/1 of the first n lanes
 inline void store_mask(uint8_t* p, M m, int n) {
   for (int i = 0; i < n; ++i) p[i] = m[i] ? 1 : 0;
 }
-inline void store_low_bytes(int8_t* p, I a) {
-  for (int i = 0; i < 4; ++i) p[i] = static_cast<int8_t>(a[i]);
-}
-
-typedef int16_t S16 __attribute__((vector_size(16)));
-typedef uint16_t U16 __attribute__((vector_size(16)));
-
-inline I add_halves(I a, I b) {  // two unsigned numbers of 16 bits a lane
-  return reinterpret_cast<I>(reinterpret_cast<U16>(a) + reinterpret_cast<U16>(b));
-}
 // out[j] lane i = p[i * stride + j]
 inline void load_columns(const int32_t* p, int64_t stride, I out[4]) {
   I row[4];
   for (int i = 0; i < 4; ++i) row[i] = load(p + i * stride);
   for (int j = 0; j < 4; ++j) out[j] = I{row[0][j], row[1][j], row[2][j], row[3][j]};
 }
-// When lists of the inputs that are on pay, see operand.h: the time to multiply by one state, in
-// that of adding one row, and the time to make a row. Measured at 784 x 500, 5 to 512 chains.
-constexpr double kProductCost = 1, kMakeCost = 10;
-
-// Products of the even and of the odd bytes; all fit int16.
-inline S16 even_products(I unsigned_bytes, I signed_bytes) {
-  return reinterpret_cast<S16>(reinterpret_cast<U16>(unsigned_bytes) & 255) *
-         (reinterpret_cast<S16>(reinterpret_cast<U16>(signed_bytes) << 8) >> 8);
+// Vectors of 2 kLanes int16, and of int32 lanes as pairs of them.
+typedef int16_t H __attribute__((vector_size(16)));
+// Outputs of a block that sums are made of at a time, from so many pairs of rows; and hidden units
+// and rows of levels.
+constexpr int kRowOutputs = 32, kPairsAtOnce = 1;
+constexpr int kLevelUnits = 32, kLevelRows = 1;
+inline I load_halves(const int16_t* p) {
+  I a;
+  memcpy(&a, p, 16);
+  return a;
 }
-inline S16 odd_products(I unsigned_bytes, I signed_bytes) {
-  return reinterpret_cast<S16>(reinterpret_cast<U16>(unsigned_bytes) >> 8) *
-         (reinterpret_cast<S16>(signed_bytes) >> 8);
+inline void store_halves(int16_t* p, I a) { memcpy(p, &a, 16); }
+inline void store_low_halves(int16_t* p, I a) {
+  for (int i = 0; i < kLanes; ++i) p[i] = static_cast<int16_t>(a[i]);
 }
-
-// sum + the products of 0/1 by signed bytes, two to an int16: -256 to 254 a quad, so that the quads
-// of kShortBlocks blocks, 112, reach no further than -28672.
-constexpr int kShortBlocks = 7;
-inline I dot4_short(I short_sum, I states, I digits) {
-  return reinterpret_cast<I>(reinterpret_cast<S16>(short_sum) + even_products(states, digits) +
-                             odd_products(states, digits));
+// Of each eight of a the first (the last) four, each followed by its neighbour of b.
+inline I even_fours(I a, I b) {
+  return reinterpret_cast<I>(__builtin_shuffle(reinterpret_cast<H>(a), reinterpret_cast<H>(b),
+                                               H{0, 8, 1, 9, 2, 10, 3, 11}));
 }
-// sum + both int16 of a lane
-inline I widen(I sum, I short_sum) {
-  return sum + (shift_left<16>(short_sum) >> 16) + (short_sum >> 16);
+inline I odd_fours(I a, I b) {
+  return reinterpret_cast<I>(__builtin_shuffle(reinterpret_cast<H>(a), reinterpret_cast<H>(b),
+                                               H{4, 12, 5, 13, 6, 14, 7, 15}));
 }
-// sum + four products of any bytes a lane
-inline I dot4(I sum, I unsigned_bytes, I signed_bytes) {
-  const I even = reinterpret_cast<I>(even_products(unsigned_bytes, signed_bytes));
-  return widen(widen(sum, even), reinterpret_cast<I>(odd_products(unsigned_bytes, signed_bytes)));
+// sum + the products of both int16 of a lane
+inline I dot2(I sum, I a, I b) {
+#ifdef __SSE2__
+  typedef int SseInts __attribute__((vector_size(16)));
+  typedef short SseShorts __attribute__((vector_size(16)));
+  const SseInts products =
+      __builtin_ia32_pmaddwd128(reinterpret_cast<SseShorts>(a), reinterpret_cast<SseShorts>(b));
+  return add(sum, reinterpret_cast<I>(products));
+#else
+  const I low = (shift_left<16>(a) >> 16) * (shift_left<16>(b) >> 16);
+  return add(sum, add(low, (a >> 16) * (b >> 16)));
+#endif
 }
-
-inline I load_bytes(const int8_t* p) { return I{p[0], p[1], p[2], p[3]}; }
-// Beside kProductCost: the time to look a state up in tables of 2 and of 3 digits, and that to make
-// them, which the words of chains share. Measured at 784 x 500, 50 to 512 chains.
-constexpr double kTableCost[2][2] = {{2, 0}, {2, 0}};
-// The table of all sums of kLookupBits addends, and its entry for the low kLookupBits bits of each
-// lane of an index.
-constexpr int kLookupBits = 1, kTableEntries = 4;
-inline void store_table(int32_t* table, const int32_t* addends) { store(table, splat(*addends)); }
-inline I lookup(const int32_t* table, I index) { return load(table) & -(index & 1); }
+// sum + the products of kLevelGroup unsigned bytes and signed digits a lane
+constexpr int kLevelGroup = 2;
+inline I dot_levels(I sum, I bytes, I digits) { return dot2(sum, bytes, digits); }
+// From split order, of each 2 kLanes first the even fours, then the odd ones, to the order of
+// units.
+inline void in_order(F even, F odd, F out[2]) {
+  out[0] = even;
+  out[1] = odd;
+}
+inline uint32_t in_order(uint32_t even, uint32_t odd) { return even | odd << 4; }
+// Writes the numbers of the bits that are set, the lowest bit being number `first`; returns the
+// end. May write up to kLanes numbers more.
+inline uint32_t* append(uint32_t* to, uint64_t bits, uint32_t first) {
+  for (; bits != 0; bits &= bits - 1) *to++ = first + static_cast<uint32_t>(__builtin_ctzll(bits));
+  return to;
+}
+// Whether times_power takes powers of any size.
+constexpr bool kAnyPower = false;
+inline F times_power(F a, F power) {  // a 2^power, power whole, in [-126, 127]
+  return mul(a, as_float(shift_left<23>(add(to_int(power), splat(127)))));
+}
+// Quarter w of vector p and quarter p of vector w change places, a quarter being four lanes, among
+// as many vectors as have quarters.
+inline void transpose_quarters(I*) {}
 
 inline W wide(uint64_t a) { return W{a, a}; }
-inline W wide_index(uint64_t base) { return W{base, base + 1}; }
+inline W wide_evens(uint64_t base) { return W{base, base + 2}; }
 inline W wide_mul(W a, W b) {
   return (a & 0xFFFFFFFFu) * (b & 0xFFFFFFFFu);
 }  // of the low halves, 64 bits
 inline W wide_high(W a) { return a >> 32; }
 inline W wide_xor(W a, W b, W c) { return a ^ b ^ c; }
-inline I narrow(W low_lanes, W high_lanes) {  // the low halves
-  return I{static_cast<int32_t>(low_lanes[0]), static_cast<int32_t>(low_lanes[1]),
-           static_cast<int32_t>(high_lanes[0]), static_cast<int32_t>(high_lanes[1])};
-}
+// The low halves: those of `even` in the even lanes.
+inline I join(W even, W odd) { return reinterpret_cast<I>((even & 0xFFFFFFFFu) | odd << 32); }
 
 }  // namespace
 }  // namespace ncg

@@ -1,4 +1,4 @@
-// 0/1 bytes to words of 64 chains and back, by one thread.
+// The ops pack_states and unpack_states: 0/1 bytes to words of 64 chains and back.
 #pragma once
 #include "common/layout.h"
 #include "ops.h"

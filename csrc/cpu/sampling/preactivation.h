@@ -1,210 +1,205 @@
-// x = bias + (W∘A) states, tile by tile: exact digit products, then float32 from the highest place
-// down.
+// x = bias + (W∘A) states for a group of chains: exact sums, of rows of weights or of connections.
 #pragma once
-#include "cpu/sampling/gather_product.h"
-#include "cpu/sampling/lookup_product.h"
-#include "cpu/sampling/sparse_product.h"
+#include "cpu/isa/products.h"
+#include "cpu/sampling/connections.h"
+#include "cpu/sampling/rows.h"
+#include "cpu/scratch.h"
 
 namespace ncg {
 namespace {
 
-// Pre-activations of up to 32 units and 64 chains, x[unit][chain].
-struct Tile {
-  int64_t unit, chain;
-  int n_units, n_chains, width;  // width: lanes that hold numbers, a multiple of 16
-  alignas(64) float x[kPanel * kWord];
+constexpr int64_t kListedInputs = 16384;  // at a time
+constexpr int64_t kTileChains = 32;       // of a group: from so many on, tiles pay
+constexpr int64_t kTurnedBytes = kTiles ? 8 * 16 * 1024 : 0;
+
+// A layer and the memory of a group of at most n_most chains, on which n_workers work together.
+struct HalfStep {
+  Layer layer;
+  const float* bias;  // split order, padded to kSuper
+  float step;
+  int n_planes;
+  Inputs in;  // of the group; what is counted is kept from one half step to the next
+  List* lists;
+  uint32_t* room;
+  bool* fresh;
+  uint64_t* packed;  // inputs of connections
+  uint8_t* bytes;    // inputs of tiles, rows of whole words
+  // Whole rows of x; null: kSuper outputs of each chain, in each worker's own memory.
+  int32_t* x;
+  char* own;
+  int64_t own_bytes;
+
+  bool sparse() const { return layer.digits.sparse != nullptr; }
+  int64_t supers() const { return ceil_div(layer.n_out, kSuper); }
+  int64_t n_units(int64_t super) const {
+    const int64_t left = layer.n_out - super * kSuper;
+    return left < kSuper ? left : kSuper;
+  }
+  int64_t byte_stride() const { return ceil_div(layer.n_in, 64) * 64; }
+  // Of a chain: its lists, or its levels in groups.
+  int64_t room_words() const {
+    const int64_t listed = layer.n_in < kListedInputs ? layer.n_in : kListedInputs;
+    return (listed < layer.n_in ? layer.n_in : 0) + 2 * ceil_div(listed, 64) * 64 + kListRoom;
+  }
+  // Rows lie so that those of several chains do not meet in the same sets of a cache.
+  Sums sums(const Worker& me, int64_t super, int planes) const {
+    const float* from = bias + super * kSuper;
+    const int64_t plane = x == nullptr ? kSuper : supers() * kSuper, row = n_planes * plane + 16;
+    int32_t* at = x == nullptr ? reinterpret_cast<int32_t*>(own_memory(me)) : x + super * kSuper;
+    return {at, row, plane, planes, step, from};
+  }
+  char* own_memory(const Worker& me) const { return own + me.id * own_bytes; }
+  int64_t own_rows(int64_t n) const { return 4 * n * (n_planes * kSuper + 16); }
 };
 
-// x = step place_0 + ... with places in float32, highest first, one fma each.
-template <class Place>
-inline void combine(const Layer& layer, Tile& tile, int n_places, float step, Place place) {
-  for (int r = 0; r < tile.n_units; ++r)
-    for (int l = 0; l < tile.width; l += kLanes) {
-      F x = place(n_places - 1, r * kWord + l);
-      for (int p = n_places - 2; p >= 0; --p) x = fma(x, splat(256.f), place(p, r * kWord + l));
-      store(tile.x + r * kWord + l, fma(x, splat(step), splat(layer.bias[tile.unit + r])));
-    }
+// Call these outside parallel regions.
+inline float* split_order(const float* values, int64_t n) {
+  const int64_t padded = ceil_div(n, kSuper) * kSuper;
+  float* split = scratch<float>(padded);
+  memset(split, 0, sizeof(float) * static_cast<size_t>(padded));
+  for (int64_t i = 0; i < n; ++i) split[slot_in_split_order(i)] = values[i];
+  return split;
 }
 
-// Where the next panel has a digit's tiles from `block` on, and which chains of `in` are at work.
-inline Next next_panel(const Layer& layer, const Operand& in, const Tile& tile, int digit,
-                       int64_t block) {
-  const DigitLayout layout{layer.n_out, layer.n_in, layer.digits.n_digits};
-  const int64_t panel = tile.unit / kPanel + 1;
-  const int8_t* digits =
-      panel < layout.panels() ? layer.digits.dense + layout.tile(panel, digit, block) : nullptr;
-  return {digits, tile.chain, in.n_lanes};
+inline ChainBits make_bits(int64_t n_units, int64_t n_chains) {
+  const int64_t words = chain_words(n_units);
+  return {scratch<uint64_t>(words * n_chains), words};
 }
 
-inline void packed_tile(const Layer& layer, const Operand& in, int64_t panel, int64_t word,
-                        Tile& tile) {
-  alignas(64) int32_t sums[3][kPanel * kWord];
-  const DigitLayout layout{layer.n_out, layer.n_in, layer.digits.n_digits};
-  for (int d = 0; d < layer.digits.n_digits; ++d)
-    product_tile<false>(layer.digits.dense + layout.tile(panel, d, 0), in.word_bytes(0, word),
-                        ceil_div(layer.n_in, 4), tile.width, tile.n_units,
-                        next_panel(layer, in, tile, d, 0), sums[d]);
-  const float step = layer.digits.step();
-  combine(layer, tile, layer.digits.n_digits, step,
-          [&](int p, int at) { return to_float(load(sums[p] + at)); });
+inline HalfStep make_half_step(const Layer& layer, const float* split_bias, int64_t n_most,
+                               int n_workers, bool kept, bool levels) {
+  HalfStep h{};
+  h.layer = layer;
+  h.bias = split_bias;
+  h.step = layer.digits.step();
+  h.n_planes = RowLayout{layer.n_out, layer.n_in, layer.digits.n_digits}.planes();
+  h.in.now = make_bits(layer.n_in, n_most);
+  if (h.sparse()) {
+    h.packed = scratch<uint64_t>(layer.n_in * ceil_div(n_most, kWord));
+    if (levels) h.room = scratch<uint32_t>(layer.n_in * level_lanes(n_most));
+  } else {
+    h.lists = scratch<List>(n_most);
+    h.fresh = scratch<bool>(n_most);
+    h.room = scratch<uint32_t>(n_most * h.room_words());
+    if (kTiles && n_most >= kTileChains)
+      h.bytes = scratch<uint8_t>(h.byte_stride() * (n_most + kTileChains));
+    else if (kept)
+      h.in.counted = make_bits(layer.n_in, n_most);
+    if (kept || layer.n_in > kListedInputs)
+      h.x = scratch<int32_t>(n_most * (h.n_planes * h.supers() * kSuper + 16));
+  }
+  h.own_bytes = h.own_rows(n_most) + (levels ? level_bytes(n_most) : kTurnedBytes);
+  h.own = scratch<char>(h.own_bytes * n_workers);
+  return h;
 }
 
-inline F to_floats(const int64_t* sums) {
-  alignas(64) float floats[kLanes];
-  for (int i = 0; i < kLanes; ++i) floats[i] = static_cast<float>(sums[i]);
-  return load(floats);
-}
-
-// Of a level times the lowest digit.
-inline float level_step(const Layer& layer) {
-  const float step = layer.digits.step();
-  return static_cast<float>(static_cast<double>(step) / kLevels);
-}
-
-// Levels: two byte planes; the sum of place p is that of all digit d and plane p - d, in 64 bits.
-inline void level_tile(const Layer& layer, const Operand& in, int64_t panel, int64_t word,
-                       Tile& tile) {
-  constexpr int64_t kInputs = 65536;  // whose products, up to 255 x 128 each, fit int32
-  alignas(64) int32_t sums[kPanel * kWord];
-  alignas(64) int64_t places[4][kPanel * kWord] = {};
-  const DigitLayout layout{layer.n_out, layer.n_in, layer.digits.n_digits};
-  for (int plane = 0; plane < 2; ++plane)
-    for (int d = 0; d < layer.digits.n_digits; ++d)
-      for (int64_t first = 0; first < layer.n_in; first += kInputs) {
-        const int64_t count = layer.n_in - first < kInputs ? layer.n_in - first : kInputs;
-        product_tile<true>(layer.digits.dense + layout.tile(panel, d, first / kBlock),
-                           in.word_bytes(plane, word) + first * tile.width, ceil_div(count, 4),
-                           tile.width, tile.n_units, next_panel(layer, in, tile, d, first / kBlock),
-                           sums);
-        for (int r = 0; r < tile.n_units; ++r)
-          for (int l = 0; l < tile.width; ++l)
-            places[d + plane][r * kWord + l] += sums[r * kWord + l];
-      }
-  combine(layer, tile, layer.digits.n_digits + 1, level_step(layer),
-          [&](int p, int at) { return to_floats(places[p] + at); });
-}
-
-inline void sparse_tile(const Layer& layer, const Operand& in, int64_t word, Tile& tile) {
-  for (int r = 0; r < tile.n_units; ++r)
-    sparse_row(layer, in, word, tile.unit + r, tile.x + r * kWord);
-}
-
-inline void sparse_level_tile(const Layer& layer, const Operand& in, int64_t word, Tile& tile) {
-  const F step = splat(level_step(layer));
-  for (int r = 0; r < tile.n_units; ++r) {
-    const Connections row = connections_of(layer, tile.unit + r);
-    for (int l = 0; l < tile.width; l += kLanes) {
-      int64_t places[4][kLanes] = {};
-      sparse_level_places(layer, in, word, l, row, places);
-      F x = to_floats(places[layer.digits.n_digits]);
-      for (int p = layer.digits.n_digits - 1; p >= 0; --p)
-        x = fma(x, splat(256.f), to_floats(places[p]));
-      store(tile.x + r * kWord + l, fma(x, step, splat(layer.bias[tile.unit + r])));
-    }
+// Each calls use(sums, super) for the supers of a worker's share and ends with a barrier.
+template <class Use>
+inline void row_sums(const Worker& me, const HalfStep& h, int64_t n, bool first_of_group, Use use) {
+  constexpr int64_t kBlocks = kSuper / kBlock, kPiece = kListedInputs / 64;
+  const RowLayout layout{h.layer.n_out, h.layer.n_in, h.layer.digits.n_digits};
+  const int64_t words = ceil_div(h.layer.n_in, 64);
+  const uint32_t zero = static_cast<uint32_t>(h.layer.n_in);
+  for (int64_t first = 0, last = 0; last < words; first = last) {
+    last = first + kPiece < words ? first + kPiece : words;
+    me.share(n, [&](int64_t c) {
+      if (first == 0) h.fresh[c] = first_of_group || starts_fresh(h.in, c);
+      h.lists[c] = make_list(h.in, c, h.fresh[c], h.fresh[c] && first == 0, first, last, zero,
+                             h.room + c * h.room_words());
+      if (h.in.counted.bits != nullptr)
+        memcpy(h.in.counted.of(c) + first, h.in.now.of(c) + first,
+               sizeof(uint64_t) * static_cast<size_t>(last - first));
+    });
+    me.share(h.supers(), [&](int64_t super) {
+      const Sums sums = h.sums(me, super, h.n_planes);
+      for (int p = 0; p < h.n_planes; ++p)
+        for (int64_t b = kBlocks * super; b < kBlocks * (super + 1) && b < layout.blocks(); ++b) {
+          const int16_t* rows = rows_of(h.layer.digits) + layout.block(p, b);
+          int32_t* x = sums.data + p * sums.plane_stride + b % kBlocks * kBlock;
+          for (int64_t c = 0; c < n; ++c) add_rows(rows, h.lists[c], x + c * sums.chain_stride);
+        }
+      if (last == words) use(sums, super);
+    });
   }
 }
 
-// From products [lane][32 outputs] of gather_product.
-inline void gathered_tile(const Layer& layer, const float* products, Tile& tile) {
-  const F step = splat(layer.digits.step());
-  for (int l = 0; l < tile.width; l += kLanes)
-    for (int r = 0; r < tile.n_units; r += 4) {
-      I columns[4];
-      load_columns(reinterpret_cast<const int32_t*>(products + l * kPanel + r), kPanel, columns);
-      for (int i = 0; i < 4 && r + i < tile.n_units; ++i)
-        store(tile.x + (r + i) * kWord + l,
-              fma(as_float(columns[i]), step, splat(layer.bias[tile.unit + r + i])));
-    }
+#ifdef NCG_FAST_TILES
+// Sums in tiles, from nothing: each block's weights are turned once for all chains.
+template <class Use>
+inline void tile_sums(const Worker& me, const HalfStep& h, int64_t n, Use use) {
+  constexpr int64_t kBlocks = kSuper / kBlock;
+  const RowLayout layout{h.layer.n_out, h.layer.n_in, h.layer.digits.n_digits};
+  const int64_t stride = h.byte_stride();
+  me.share(n, [&](int64_t c) { state_bytes(h.in.now.of(c), stride / 64, h.bytes + c * stride); });
+  me.share(h.supers(), [&](int64_t super) {
+    const Sums sums = h.sums(me, super, h.n_planes);
+    uint8_t* turned = reinterpret_cast<uint8_t*>(h.own_memory(me) + h.own_rows(n));
+    for (int p = 0; p < h.n_planes; ++p)
+      for (int64_t b = kBlocks * super; b < kBlocks * (super + 1) && b < layout.blocks(); ++b) {
+        const int16_t* rows = rows_of(h.layer.digits) + layout.block(p, b);
+        int32_t* x = sums.data + p * sums.plane_stride + b % kBlocks * kBlock;
+        for (int64_t first = 0; first < stride; first += kTileInputs) {
+          const int64_t left = stride - first, count = left < kTileInputs ? left : kTileInputs;
+          turn_rows(rows, h.layer.n_in, first, count, turned);
+          for (int64_t c = 0; c < n; c += kSide)
+            for (int part = 0; part < kBlock / kTileRows; ++part)
+              add_tiles(h.bytes + c * stride + first, stride, turned + 2 * part * kTile1K,
+                        count / kTileBytes, first == 0, n - c,
+                        x + c * sums.chain_stride + part * kTileRows, sums.chain_stride);
+        }
+      }
+    use(sums, super);
+  });
 }
+#endif
 
-inline Tile make_tile(const Layer& layer, const Operand& in, int64_t panel, int64_t word) {
-  Tile tile;
-  tile.unit = panel * kPanel;
-  tile.chain = word * kWord;
-  const int64_t units = layer.n_out - tile.unit, chains = in.n_chains - tile.chain;
-  tile.n_units = static_cast<int>(units < kPanel ? units : kPanel);
-  tile.n_chains = static_cast<int>(chains < kWord ? chains : kWord);
-  tile.width = in.width(word);
-  return tile;
-}
-
-// Words of chains at a time, at most `most`, so that no worker is without a strip.
-inline int64_t strip_words(const Worker& me, int64_t n_tiles, int64_t most) {
-  const int64_t fair = n_tiles / me.n_workers;
-  return fair < 1 ? 1 : fair < most ? fair : most;
-}
-
-// From products [32 outputs][64] of lookup_product.
-inline void looked_up_tile(const Layer& layer, const float* products, Tile& tile) {
-  const F step = splat(layer.digits.step());
-  for (int r = 0; r < tile.n_units; ++r)
-    for (int l = 0; l < tile.width; l += kLanes)
-      store(tile.x + r * kWord + l,
-            fma(load(products + r * kWord + l), step, splat(layer.bias[tile.unit + r])));
-}
-
-// for_each_tile where up to kWords words share the making of rows or tables: multiply(panel, first,
-// last, products) of the words first .. last-1, then finish(layer, products of a word, tile).
-template <int kWords, class Multiply, class Finish, class Use>
-inline void for_each_strip_tile(const Worker& me, const Layer& layer, const Operand& in,
-                                Multiply multiply, Finish finish, Use use) {
-  const int64_t panels = ceil_div(layer.n_out, kPanel), words = in.words();
-  const int64_t strip = strip_words(me, panels * words, kWords), strips = ceil_div(words, strip);
-  me.share(panels * strips, [&](int64_t task) {
-    const int64_t panel = task / strips, first = task % strips * strip;
-    const int64_t last = first + strip < words ? first + strip : words;
-    alignas(64) float products[kWords * kWord * kPanel];
-    multiply(panel, first, last, products);
-    for (int64_t word = first; word < last; ++word) {
-      Tile tile = make_tile(layer, in, panel, word);
-      finish(layer, products + (word - first) * kWord * kPanel, tile);
-      use(tile);
-    }
+template <class Use>
+inline void connection_sums(const Worker& me, const HalfStep& h, int64_t n, Use use) {
+  to_packed(me, h.in.now, h.layer.n_in, n, h.packed);
+  me.share(h.supers(), [&](int64_t super) {
+    const Sums sums = h.sums(me, super, h.n_planes);
+    connection_sums(h.layer, super * kSuper, h.n_units(super), h.packed, n, sums);
+    use(sums, super);
   });
 }
 
-// for_each_tile of listed states.
+// From the states in `in`, for n chains, of which `first_of_group` knows no sums.
 template <class Use>
-inline void for_each_gathered_tile(const Worker& me, const Layer& layer, const Operand& in,
-                                   Use use) {
-  const auto multiply = [&](int64_t panel, int64_t first, int64_t last, float* products) {
-    const int64_t n_lanes = (last - 1 - first) * kWord + in.width(last - 1);
-    gather_product(layer, in, panel, first * kWord, static_cast<int>(n_lanes), products);
-  };
-  for_each_strip_tile<kStripWords>(me, layer, in, multiply, gathered_tile, use);
+inline void preactivations(const Worker& me, const HalfStep& h, int64_t n, bool first_of_group,
+                           Use use) {
+  if (h.sparse()) return connection_sums(me, h, n, use);
+#ifdef NCG_FAST_TILES
+  if (h.bytes != nullptr) return tile_sums(me, h, n, use);
+#endif
+  row_sums(me, h, n, first_of_group, use);
 }
 
-// for_each_tile of indexed states.
+// From levels, rows of n_in.
 template <class Use>
-inline void for_each_looked_up_tile(const Worker& me, const Layer& layer, const Operand& in,
-                                    Use use) {
-  const auto multiply = [&](int64_t panel, int64_t first, int64_t last, float* products) {
-    lookup_product(layer, in, panel, first, last, products);
-  };
-  for_each_strip_tile<kTableWords>(me, layer, in, multiply, looked_up_tile, use);
-}
-
-// Calls use(tile) for every tile, panels shared out over the threads so that weights stay in one
-// core's cache; ends with a barrier.
-template <class Use>
-inline void for_each_tile(const Worker& me, const Layer& layer, const Operand& in, Use use) {
-  if (*in.form == Form::kLists) return for_each_gathered_tile(me, layer, in, use);
-  if (*in.form == Form::kIndex) return for_each_looked_up_tile(me, layer, in, use);
-  const int64_t panels = ceil_div(layer.n_out, kPanel), words = in.words();
-  me.share(panels * words, [&](int64_t task) {
-    const int64_t panel = task / words, word = task % words;
-    Tile tile = make_tile(layer, in, panel, word);
-    const bool sparse = layer.digits.sparse != nullptr;
-    if (in.n_planes == 1)
-      sparse ? sparse_tile(layer, in, word, tile) : packed_tile(layer, in, panel, word, tile);
-    else
-      sparse ? sparse_level_tile(layer, in, word, tile) : level_tile(layer, in, panel, word, tile);
-    use(tile);
+inline void level_preactivations(const Worker& me, HalfStep h, const int32_t* levels, int64_t n,
+                                 Use use) {
+  h.x = nullptr;
+  int32_t* lanes = reinterpret_cast<int32_t*>(h.room);
+  if (h.sparse())
+    me.share(h.layer.n_in,
+             [&](int64_t i) { byte_pairs(levels, h.layer.n_in, n, i, i + 1, lanes); });
+  else
+    me.share(n, [&](int64_t c) {
+      pack_levels(levels + c * h.layer.n_in, h.layer.n_in, lanes + c * h.room_words());
+    });
+  me.share(h.supers(), [&](int64_t super) {
+    const Sums sums = h.sums(me, super, 0);
+    const int64_t unit = super * kSuper;
+    if (h.sparse()) {
+      for (int64_t u = 0; u < h.n_units(super); ++u)
+        connection_levels(h.layer, unit + u, lanes, n, sums, slot_in_split_order(u));
+    } else {
+      const LevelMemory memory = level_memory(h.own_memory(me) + h.own_rows(n));
+      for (int64_t u = 0; u < h.n_units(super); u += kBlock)
+        level_block(h.layer, lanes, h.room_words(), n, (unit + u) / kBlock, memory, sums);
+    }
+    use(sums, super);
   });
-}
-
-inline int half_step_threads(const Layer& layer, int64_t n_chains, int n_threads) {
-  return threads_for(layer.n_out * layer.n_in * n_chains, n_threads);
 }
 
 }  // namespace

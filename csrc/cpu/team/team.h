@@ -64,9 +64,9 @@ NCG_FAST_NOT_WATCHED inline void run_team(int n_threads, Body body) {
   team_ended(start, worked, n_workers);
 }
 
-// Threads for a job of so many multiply-adds: a team gains little on fewer than 10^6, some 50
+// Threads for a job of so many multiply-adds: a team gains little on fewer than 2^20, some 50
 // microseconds.
-inline int threads_for(int64_t work, int n_threads) { return work > (1 << 20) ? n_threads : 1; }
+inline int threads_for(double work, int n_threads) { return work > (1 << 20) ? n_threads : 1; }
 
 }  // namespace
 }  // namespace ncg

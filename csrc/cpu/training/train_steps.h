@@ -1,5 +1,4 @@
-// Mini-batches one after the other, each by one team of threads: positive phase, sweeps, negative
-// phase, update.
+// Mini-batches by one team of threads each: positive phase, sweeps, negative phase, update.
 #pragma once
 #include "cpu/sampling/gibbs_steps.h"
 #include "cpu/update/ncg_update.h"
@@ -7,78 +6,101 @@
 namespace ncg {
 namespace {
 
-// The memory of one mini-batch after the other.
-struct TrainScratch {
-  Operand data_in, v_in, h_in;  // of the half steps
-  uint64_t *hidden, *visible;
-  PhasePair both;
-  UpdateScratch update;
-};
-
-inline TrainScratch make_train_scratch(const TrainSteps& op, int n_threads) {
+// One mini-batch, of visible_data, whose first sweep draws by `draw`.
+inline void train_step(const TrainSteps& op, const States& data, const Draw& draw, int n_threads,
+                       double found[3]) {
+  scratch_reset();
   const Parameters& p = op.parameters;
-  const int64_t n_rows = op.visible_data.n_chains, n_chains = op.n_chains,
-                words = ceil_div(n_chains, kWord);
   const Layer to_hidden = p.hidden_layer(), to_visible = p.visible_layer();
-  uint64_t* hidden = scratch<uint64_t>(p.n_hidden * words);
-  uint64_t* visible = op.chains != nullptr ? op.chains : scratch<uint64_t>(p.n_visible * words);
-  const States model = packed_states(visible, p.n_visible, n_chains);
-  const int64_t work = p.n_hidden * p.n_visible * (n_rows + n_chains * op.n_steps);
-  return {make_operand(to_hidden, n_rows, op.visible_data.format),
-          make_operand(to_hidden, n_chains),
-          make_operand(to_visible, n_chains),
-          hidden,
-          visible,
-          make_phase_pair(p.n_hidden, op.visible_data, model),
-          make_update_scratch(p, threads_for(work, n_threads))};
+  const int64_t n_rows = data.n_chains, n_chains = op.n_chains, words = ceil_div(n_chains, kWord);
+  const bool persistent = op.chains != nullptr, sparse = p.to_hidden.sparse != nullptr;
+  const Groups groups = make_groups(p.n_hidden, p.n_visible, n_chains, 2 * op.n_steps + 1, sparse,
+                                    data.are_levels(), n_threads);
+  const int n_workers = groups.n_workers;
+  const bool levels = data.are_levels();
+  const ChainMemory chains = make_chain_memory(groups, to_hidden, to_visible, true, levels);
+  // The rows of persistent chains are a layer's inputs apart from the chains.
+  Groups row_groups = groups;
+  HalfStep* row_steps = chains.to_hidden;
+  if (persistent) {
+    row_groups = make_groups(p.n_hidden, p.n_visible, n_rows, 1, sparse, levels, n_workers);
+    row_groups.n_workers = n_workers;
+    if (!row_groups.together()) row_groups.n_memories = n_workers;
+    row_steps = make_half_steps(row_groups, to_hidden, false, levels);
+  }
+  uint64_t* visible = persistent ? op.chains : scratch<uint64_t>(p.n_visible * words);
+  const PhasePair phases{make_paired_levels(p.n_hidden, n_rows > n_chains ? n_rows : n_chains),
+                         data, packed_states(visible, p.n_visible, n_chains)};
+  PhaseStrip* strips = make_phase_strips(phases, n_workers, !phases.short_sums());
+  const UpdateMemory memory = make_update_memory(p, n_workers);
+  run_team(n_workers, [&](const Worker& team) {
+    if (persistent)
+      for_each_group(team, row_groups, [&](const Worker& me, int m, int64_t first, int64_t n) {
+        HalfStep& h = row_steps[m];
+        preactivations_of(me, h, data, first, n, [&](const Sums& sums, int64_t super) {
+          store_levels(sums, first, n, super * kSuper, h.n_units(super), PhaseHalf::kData,
+                       phases.levels);
+        });
+      });
+    for_each_group(team, groups, [&](const Worker& me, int m, int64_t first, int64_t n) {
+      const ChainGroup group = chains.group(m, first, n);
+      const HalfStep& h = group.to_hidden;
+      if (persistent)
+        from_packed(me, visible, p.n_visible, n_chains, first, n, h.in.now);
+      else if (!levels)
+        from_packed(me, data.packed(), p.n_visible, n_chains, first, n, h.in.now);
+      for (int64_t t = 0; t < op.n_steps; ++t) {
+        const Drawing hidden = chains.draws.drawing(team, draw.of_hidden(t), first, n);
+        const auto draw_into = drawing_into(h, hidden, group.to_visible.in.now);
+        // CD: the first half step has the pre-activations of the data.
+        const auto both = [&](const Sums& sums, int64_t super) {
+          store_levels(sums, first, n, super * kSuper, h.n_units(super), PhaseHalf::kData,
+                       phases.levels);
+          draw_into(sums, super);
+        };
+        if (persistent || t > 0)
+          preactivations(me, h, n, t == (levels && !persistent ? 1 : 0), draw_into);
+        else if (levels)
+          level_preactivations(me, h, data.levels() + first * p.n_visible, n, both);
+        else
+          preactivations(me, h, n, true, both);
+        draw_visible(me, group, chains.draws.drawing(team, draw.of_visible(t), first, n), t == 0);
+      }
+      const bool no_sums = levels && !persistent && op.n_steps == 1;
+      preactivations(me, h, n, no_sums, [&](const Sums& sums, int64_t super) {
+        store_levels(sums, first, n, super * kSuper, h.n_units(super), PhaseHalf::kModel,
+                     phases.levels);
+      });
+    });
+    to_packed(team, chains.visible, p.n_visible, n_chains, visible);
+    bias_gradients(team, phases, memory.visible_gradient, memory.hidden_gradient);
+    update_all(team, p, op.rates, memory, [&](int64_t strip, int64_t block, float* g) {
+      strips[team.id].difference(strip, block, g);
+    });
+  });
+  total(memory, n_workers, found);
 }
 
-// The mini-batch at both.data.given, whose first sweep is `sweep`.
-inline void train_step(const Worker& me, const TrainSteps& op, const TrainScratch& s,
-                       int64_t sweep) {
-  const Parameters& p = op.parameters;
-  const Layer to_hidden = p.hidden_layer(), to_visible = p.visible_layer();
-  const bool persistent = op.chains != nullptr;
-  expand(me, s.both.data.given, s.data_in);
-  for_each_tile(me, to_hidden, s.data_in, [&](const Tile& tile) {
-    store_levels(tile, s.both.data.hidden);
-    // CD: the first half step has the same pre-activations.
-    if (!persistent) draw_tile(tile, op.draw.of_hidden(sweep), s.hidden, s.v_in.words());
-  });
-  for (int64_t t = 0; t < op.n_steps; ++t) {
-    if (persistent || t > 0) {
-      expand_packed(me, s.visible, p.n_visible, s.v_in);
-      sample_tiles(me, to_hidden, s.v_in, op.draw.of_hidden(sweep + t), s.hidden);
-    }
-    expand_packed(me, s.hidden, p.n_hidden, s.h_in);
-    sample_tiles(me, to_visible, s.h_in, op.draw.of_visible(sweep + t), s.visible);
-  }
-  expand_packed(me, s.visible, p.n_visible, s.v_in);
-  for_each_tile(me, to_hidden, s.v_in,
-                [&](const Tile& tile) { store_levels(tile, s.both.model.hidden); });
-  fill_visible(me, s.both.data, p.n_hidden);
-  fill_visible(me, s.both.model, p.n_hidden);
-  update_all(me, p, s.both, op.rates, s.update);
+// Whether digits hold all connections: sparse ones may lack the room.
+inline bool digits_fit(const Digits& digits) {
+  return digits.sparse == nullptr || digits.sparse[kSparseCount] >= 0;
 }
 
 void train_steps(const TrainSteps& op, double* found, const Run& run) {
-  scratch_reset();
-  TrainScratch s = make_train_scratch(op, run.n_threads);
-  const int32_t* sparse = op.parameters.to_hidden.sparse;
-  Found sum{0.f, 0, 0};
-  int64_t done = 0;
-  for (bool goes_on = true; goes_on && done < op.n_batches; ++done) {
-    s.both.data.given.data =
-        static_cast<const char*>(op.visible_data.data) + done * op.batch_stride;
-    run_team(s.update.n_workers,
-             [&](const Worker& me) { train_step(me, op, s, done * op.n_steps); });
-    const Found one = total(s.update);
-    sum = {one.max_abs, sum.switched_on + one.switched_on, sum.switched_off + one.switched_off};
-    const bool fit = sparse == nullptr || sparse[kSparseCount] >= 0;
-    goes_on = fit && one.max_abs >= op.least && one.max_abs <= op.most;
+  double last[3] = {};
+  for (int i = 0; i < 4; ++i) found[i] = 0;
+  States data = op.visible_data;
+  Draw draw = op.draw;
+  for (int64_t batch = 0; batch < op.n_batches; ++batch) {
+    train_step(op, data, draw, run.n_threads, last);
+    found[0] = last[0];
+    found[1] += last[1];
+    found[2] += last[2];
+    found[3] += 1;
+    if (!(op.least <= last[0] && last[0] <= op.most && digits_fit(op.parameters.to_hidden))) break;
+    data.data = static_cast<const char*>(data.data) + op.batch_stride;
+    draw.step += op.n_steps;
   }
-  report(sum, found);
-  found[3] = static_cast<double>(done);
 }
 
 }  // namespace

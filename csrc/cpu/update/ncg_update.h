@@ -1,8 +1,8 @@
 // The whole parameter and mask update in one pass over W, S and A, with the digits of the new
-// weights: the ops ncg_update and update_from_sums.
+// weights.
 #pragma once
 #include "cpu/packing/pack_weights.h"
-#include "cpu/update/phase_difference.h"
+#include "cpu/update/phase_strip.h"
 
 namespace ncg {
 namespace {
@@ -35,60 +35,83 @@ struct VectorRates {
 };
 
 // n <= kLanes pairs from `at` on, all in one row; `learned` of them have strengths. Returns the new
-// q.
-inline I update_lanes(const Parameters& p, const VectorRates& rates, int64_t at, int n, int learned,
-                      F g, Tally& tally) {
-  const F w = load(p.weight + at, n), zero = splat(0.f);
-  const M on = load_mask(p.mask + at, n);
+// q. kWhole: both are kLanes, and strengths are learned.
+template <bool kWhole>
+[[gnu::always_inline]] inline I update_lanes(const Parameters& p, const VectorRates& rates,
+                                             int64_t at, int n, int learned, F g, Tally& tally) {
+  const auto some = [=](const float* from, int count) {
+    return kWhole ? load(from) : load(from, count);
+  };
+  const auto put = [=](float* to, F values, int count) {
+    kWhole ? store(to, values) : store(to, values, count);
+  };
+  const F w = some(p.weight + at, n), zero = splat(0.f);
+  const M on = load_mask(p.mask + at, kWhole ? kLanes : n);
   F direction = rates.decays ? fma(rates.minus_decay, w, g) : g;
   if (p.weight_velocity != nullptr) {
-    direction = select(on, fma(rates.momentum, load(p.weight_velocity + at, n), direction), zero);
-    store(p.weight_velocity + at, direction, n);
+    direction = select(on, fma(rates.momentum, some(p.weight_velocity + at, n), direction), zero);
+    put(p.weight_velocity + at, direction, n);
   }
   const F moved = select(on, fma(rates.lr, direction, w), w);
-  store(p.weight + at, moved, n);
+  put(p.weight + at, moved, n);
   tally.magnitude = max(tally.magnitude, bit_and(as_bits(moved), splat(0x7FFFFFFF)));
 
   M now = on;
-  if (p.strength != nullptr && learned > 0) {
-    const F s = fma(rates.lr_strength, mul(w, g), load(p.strength + at, learned)),
+  if (kWhole || (p.strength != nullptr && learned > 0)) {
+    const F s = fma(rates.lr_strength, mul(w, g), some(p.strength + at, learned)),
             half = splat(0.5f), one = splat(1.f);
     tally.strength = max(tally.strength, bit_and(as_bits(s), splat(0x7FFFFFFF)));
-    const uint32_t valid = (1u << learned) - 1;
     const M kept = mask_or(less(half, s), mask_and_not(on, less(s, half)));
-    store_mask(p.mask + at, kept, learned);
-    now = learned == n ? kept : load_mask(p.mask + at, n);
-    tally.on += __builtin_popcount(bits(mask_and_not(kept, on)) & valid);
-    tally.off += __builtin_popcount(bits(mask_and_not(on, kept)) & valid);
-    store(p.strength + at, select(less(one, s), one, select(less(s, zero), zero, s)), learned);
+    const uint32_t valid = (1u << (kWhole ? kLanes : learned)) - 1;
+    const uint32_t before = bits(on) & valid, after = bits(kept) & valid;
+    if (kWhole) now = kept;
+    if (__builtin_expect(before != after, 0)) {
+      store_mask(p.mask + at, kept, kWhole ? kLanes : learned);
+      tally.on += __builtin_popcount(after & ~before);
+      tally.off += __builtin_popcount(before & ~after);
+      if (!kWhole) now = load_mask(p.mask + at, n);
+    }
+    put(p.strength + at, select(less(one, s), one, select(less(s, zero), zero, s)), learned);
   }
   return quantise(select(now, moved, zero), rates.inverse_step, rates.limit);
 }
 
-// Four hidden units from `unit` on and the visible blocks first .. last-1; g[block][4][64].
+// Two hidden units of a block and the columns of a strip; g[2][kStrip].
 inline void update_rows(const Parameters& parameters, const float* g,
-                        const VectorRates& vector_rates, int64_t unit, int64_t first, int64_t last,
-                        DigitStrip& digits, Tally& found) {
+                        const VectorRates& vector_rates, int64_t block, int pair, int64_t strip,
+                        RowStrip& rows, Tally& found) {
   // Copies, which the compiler need not read again after each byte of the mask.
   const Parameters p = parameters;
   const VectorRates rates = vector_rates;
   Tally tally = found;
-  const int quad = static_cast<int>(unit % kBlock / 4);
-  for (int64_t vb = first; vb < last; ++vb, g += kTile)
-    for (int u = 0; u < kBlock; u += kLanes) {
-      const int64_t column = vb * kBlock + u, left = p.n_visible - column,
-                    unlabelled = left - p.n_labels;
-      const int n = static_cast<int>(left < 0 ? 0 : left < kLanes ? left : kLanes);
-      const int learned = static_cast<int>(unlabelled < 0 ? 0 : unlabelled < n ? unlabelled : n);
-      I q[4];
-      for (int r = 0; r < 4; ++r) {
-        q[r] = splat(0);
-        if (unit + r < p.n_hidden && n > 0)
-          q[r] = update_lanes(p, rates, (unit + r) * p.n_visible + column, n, learned,
-                              load(g + r * kBlock + u), tally);
+  const int64_t unit = block * kBlock + 2 * pair,
+                columns = ceil_div(p.n_visible, kBlock) * kBlock - strip * kStrip;
+  for (int u = 0; u < kStrip && u < columns; u += kLanes) {
+    const int64_t column = strip * kStrip + u, left = p.n_visible - column,
+                  unlabelled = left - p.n_labels, at = unit * p.n_visible + column;
+    I q[2];
+    if (unlabelled >= kLanes && unit + 1 < p.n_hidden && p.strength != nullptr) {
+      for (int r = 0; r < 2; ++r) {
+        // Rows are short pieces of memory far apart: the next but one is asked for now.
+        __builtin_prefetch(p.weight + at + (r + 2) * p.n_visible, 1);
+        __builtin_prefetch(p.strength + at + (r + 2) * p.n_visible, 1);
+        if (u % kBlock == 0) __builtin_prefetch(p.mask + at + (r + 2) * p.n_visible, 1);
+        q[r] = update_lanes<true>(p, rates, at + r * p.n_visible, kLanes, kLanes,
+                                  load(g + r * kStrip + u), tally);
       }
-      digits.put(quad, vb, u, q);
+      rows.put(pair, u, q[0], q[1]);
+      continue;
     }
+    const int n = static_cast<int>(left < 0 ? 0 : left < kLanes ? left : kLanes);
+    const int learned = static_cast<int>(unlabelled < 0 ? 0 : unlabelled < n ? unlabelled : n);
+    for (int r = 0; r < 2; ++r) {
+      q[r] = splat(0);
+      if (unit + r < p.n_hidden && n > 0)
+        q[r] = update_lanes<false>(p, rates, at + r * p.n_visible, n, learned,
+                                   load(g + r * kStrip + u), tally);
+    }
+    rows.put(pair, u, q[0], q[1]);
+  }
   found = tally;
 }
 
@@ -106,57 +129,59 @@ inline int32_t update_bias(float* bias, float* velocity, const float* gradient, 
   return bad;
 }
 
-// What a worker found.
-struct Found {
-  float max_abs;
-  int64_t switched_on, switched_off;
-};
-
-// What an update works with beside its parameters.
-struct UpdateScratch {
+// What an update needs beside its tensors: gradients of the biases, digits of each worker's tiles,
+// and what each worker found.
+struct UpdateMemory {
   float *visible_gradient, *hidden_gradient;
-  Found* found;  // [n_workers]
+  RowStrip* rows;
+  float* g;  // [n_workers][64][kStrip]
+  Tally* tallies;
+  int32_t* bad_bias;
   SparsePair sparse;
-  int n_workers;
 };
 
-// Call outside parallel regions.
-inline UpdateScratch make_update_scratch(const Parameters& p, int n_workers) {
-  return {scratch<float>(p.n_visible), scratch<float>(p.n_hidden), scratch<Found>(n_workers),
-          make_sparse_pair({p.weight, p.mask, p.n_hidden, p.n_visible, p.to_hidden, p.to_visible},
-                           n_workers),
-          n_workers};
-}
-
-inline Found total(const UpdateScratch& scratch) {
-  Found sum{0.f, 0, 0};
-  for (int i = 0; i < scratch.n_workers; ++i) {
-    const Found& one = scratch.found[i];
-    if (as_bits(one.max_abs) > as_bits(sum.max_abs)) sum.max_abs = one.max_abs;
-    sum.switched_on += one.switched_on;
-    sum.switched_off += one.switched_off;
+inline UpdateMemory make_update_memory(const Parameters& p, int n_workers) {
+  UpdateMemory m{
+      scratch<float>(p.n_visible),
+      scratch<float>(p.n_hidden),
+      scratch<RowStrip>(n_workers),
+      scratch<float>(n_workers * kTile),
+      scratch<Tally>(n_workers),
+      scratch<int32_t>(1),
+      make_sparse_pair({p.weight, p.mask, p.n_hidden, p.n_visible, p.to_hidden, p.to_visible},
+                       n_workers)};
+  for (int i = 0; i < n_workers; ++i) {
+    new (m.rows + i) RowStrip(p.n_hidden, p.n_visible, p.to_hidden, p.to_visible);
+    new (m.tallies + i) Tally();
   }
-  return sum;
+  *m.bad_bias = 0;
+  return m;
 }
 
-inline void report(const Found& sum, double* found) {
-  found[0] = static_cast<double>(sum.max_abs);
-  found[1] = static_cast<double>(sum.switched_on);
-  found[2] = static_cast<double>(sum.switched_off);
+// max |W| or what is bad, connections switched on, and off.
+inline void total(const UpdateMemory& m, int n_workers, double found[3]) {
+  int32_t largest = *m.bad_bias;
+  found[1] = found[2] = 0;
+  for (int i = 0; i < n_workers; ++i) {
+    const int32_t bits = m.tallies[i].max_bits();
+    if (bits > largest) largest = bits;
+    found[1] += static_cast<double>(m.tallies[i].on);
+    found[2] += static_cast<double>(m.tallies[i].off);
+  }
+  found[0] = as_float(largest);
 }
 
-// The update by a team; the source of gradients is filled. Ends with a barrier.
-template <class Source>
-inline void update_all(const Worker& me, const Parameters& p, const Source& source,
-                       const Rates& rates, const UpdateScratch& scratch) {
-  bias_gradients(me, source, scratch.visible_gradient, scratch.hidden_gradient);
-  int32_t bad = 0;
+// The update by a team, after the gradients of the biases are known. difference(strip, block, g)
+// gives G of a tile.
+template <class Difference>
+inline void update_all(const Worker& me, const Parameters& p, const Rates& rates,
+                       const UpdateMemory& memory, Difference difference) {
   if (me.id == 0) {
-    const int32_t visible = update_bias(p.visible_bias, p.visible_velocity,
-                                        scratch.visible_gradient, p.n_visible, rates);
+    const int32_t visible = update_bias(p.visible_bias, p.visible_velocity, memory.visible_gradient,
+                                        p.n_visible, rates);
     const int32_t hidden =
-        update_bias(p.hidden_bias, p.hidden_velocity, scratch.hidden_gradient, p.n_hidden, rates);
-    bad = visible > hidden ? visible : hidden;
+        update_bias(p.hidden_bias, p.hidden_velocity, memory.hidden_gradient, p.n_hidden, rates);
+    *memory.bad_bias = visible > hidden ? visible : hidden;
   }
   const VectorRates vector_rates{splat(rates.lr),
                                  splat(rates.lr_strength),
@@ -165,53 +190,39 @@ inline void update_all(const Worker& me, const Parameters& p, const Source& sour
                                  splat(p.to_hidden.inverse_step()),
                                  splat(digit_limit(p.to_hidden.n_digits)),
                                  rates.weight_decay != 0.f};
-  const Strips strips{ceil_div(p.n_visible, kBlock)};
-  DigitStrip digits(p.n_hidden, p.n_visible, p.to_hidden, p.to_visible);
+  RowStrip& rows = memory.rows[me.id];
   Tally tally;
-  me.share(ceil_div(p.n_hidden, kBlock) * strips.count(), [&](int64_t task) {
-    const int64_t hb = task / strips.count(), strip = task % strips.count();
-    const int64_t first = strips.first(strip), last = strips.first(strip + 1);
-    digits.start(hb, first);
-    for (int64_t rows = hb * kBlock; rows < (hb + 1) * kBlock; rows += kRows) {
-      alignas(64) float g[kStrip * kPairs];
-      if (rows < p.n_hidden) source.strip(rows, first, last, g);
-      for (int64_t i = 0; i < kRows; i += 4)
-        update_rows(p, g + i * (last - first) * kBlock, vector_rates, rows + i, first, last, digits,
-                    tally);
-    }
-    digits.finish(last);
+  float* g = memory.g + me.id * kTile;
+  for_each_tile(me, p.n_hidden, p.n_visible, [&](int64_t block, int64_t strip) {
+    rows.start(block, strip);
+    difference(strip, block, g);
+    for (int pair = 0; pair < kBlock / 2; ++pair)
+      update_rows(p, g + 2 * pair * kStrip, vector_rates, block, pair, strip, rows, tally);
+    rows.finish();
   });
-  if (p.to_hidden.sparse != nullptr) make_sparse(me, scratch.sparse);
-  const int32_t largest = tally.max_bits();
-  scratch.found[me.id] = {as_float(largest > bad ? largest : bad), tally.on, tally.off};
-  if (me.id == 0)  // a team may be smaller than was asked for
-    for (int i = me.n_workers; i < scratch.n_workers; ++i) scratch.found[i] = {0.f, 0, 0};
+  memory.tallies[me.id] = tally;
+  if (memory.sparse.to_hidden() != nullptr) make_sparse(me, memory.sparse);
+}
+
+inline int update_workers(const Parameters& p, int64_t n_states, int n_threads) {
+  return threads_for(p.n_hidden * p.n_visible * (n_states + 64), n_threads);
 }
 
 void ncg_update(const Update& op, double* found, const Run& run) {
   scratch_reset();
   const Parameters& p = op.parameters;
-  const States &data = op.phases.data.visible, &model = op.phases.model.visible;
-  const PhasePair both = make_phase_pair(p.n_hidden, data, model);
-  const int64_t work = p.n_hidden * p.n_visible * (data.n_chains + model.n_chains);
-  const UpdateScratch scratch = make_update_scratch(p, threads_for(work, run.n_threads));
-  run_team(scratch.n_workers, [&](const Worker& me) {
-    fill_phases(me, both, op.phases);
-    update_all(me, p, both, op.rates, scratch);
+  const PhasePair phases = make_phase_pair(op.phases, p.n_hidden);
+  const int n_workers = update_workers(p, phases.n_rows() + phases.n_chains(), run.n_threads);
+  PhaseStrip* strips = make_phase_strips(phases, n_workers, !phases.short_sums());
+  const UpdateMemory memory = make_update_memory(p, n_workers);
+  run_team(n_workers, [&](const Worker& me) {
+    fill_phases(me, op.phases, phases);
+    bias_gradients(me, phases, memory.visible_gradient, memory.hidden_gradient);
+    update_all(me, p, op.rates, memory, [&](int64_t strip, int64_t block, float* g) {
+      strips[me.id].difference(strip, block, g);
+    });
   });
-  report(total(scratch), found);
-}
-
-void update_from_sums(const UpdateFromSums& op, double* found, const Run& run) {
-  scratch_reset();
-  const Parameters& p = op.parameters;
-  const GivenSums given{op.data, op.model, p.n_hidden, p.n_visible,
-                        phase_means(op.data_format, op.n_rows, op.n_chains)};
-  constexpr int64_t kPairWork = 16;  // multiply-adds that take as long as the update of a pair
-  const int n_workers = threads_for(kPairWork * p.n_hidden * p.n_visible, run.n_threads);
-  const UpdateScratch scratch = make_update_scratch(p, n_workers);
-  run_team(n_workers, [&](const Worker& me) { update_all(me, p, given, op.rates, scratch); });
-  report(total(scratch), found);
+  total(memory, n_workers, found);
 }
 
 }  // namespace

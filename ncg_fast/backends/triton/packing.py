@@ -5,7 +5,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ncg_fast.backends.formats import new_digits, new_packed, state_format
+from ncg_fast.backends.formats import DigitFormat, new_digits, new_packed, state_format
 from ncg_fast.backends.numerics import digit_step
 from ncg_fast.backends.triton.numerics import launch, round_even
 
@@ -171,7 +171,9 @@ def pack_weights(
         rule = f"pack_weights: capacity must be None on this device, got {capacity}"
         raise ValueError(f"{rule}. Use dense digits, or tensors on the CPU.")
     n_hidden, n_visible = weight.shape
-    to_hidden, to_visible = new_digits(weight, n_hidden, n_visible, n_digits, None)
+    to_hidden, to_visible = new_digits(
+        weight, n_hidden, n_visible, n_digits, None, DigitFormat.PANELS
+    )
     launch(
         pack_weights_kernel,
         triton.cdiv(n_hidden, 64) * triton.cdiv(n_visible, 64),

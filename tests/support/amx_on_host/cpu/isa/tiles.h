@@ -98,8 +98,8 @@ inline void multiply_add(const char* instruction, int sum_tile, int left_tile, i
 }
 
 template <int kSum, int kLeft, int kRight>
-inline void tdpbsud() {
-  multiply_add<int8_t, uint8_t>("tdpbsud", kSum, kLeft, kRight);
+inline void tdpbuud() {
+  multiply_add<uint8_t, uint8_t>("tdpbuud", kSum, kLeft, kRight);
 }
 template <int kSum, int kLeft, int kRight>
 inline void tdpbusd() {
