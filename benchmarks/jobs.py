@@ -18,7 +18,7 @@ from ncg_fast.backends.numerics import to_levels
 from ncg_fast.backends.records import Draw
 from ncg_fast.benchmark.jobs import Case, Eager, by_reference, same
 from ncg_fast.benchmark.timing import Run
-from ncg_fast.model.digits import EVALUATION_DIGITS, TRAINING_DIGITS, forced_path
+from ncg_fast.model.digits import EVALUATION_DIGITS, TRAINING_DIGITS, forced_form
 
 OURS, DENSE = "ncg_fast", "2 digits, dense"
 _UPDATED = 2 * (4 + 4 + 1) + 2 * TRAINING_DIGITS  # bytes a connection that an update moves
@@ -74,22 +74,22 @@ def with_dense(
     check: Callable[[Case], Any],
 ) -> Callable[[], None]:
     """Where digits are sparse, adds the same from dense digits; the check of what was added."""
-    if case.path() == "dense":
+    if case.digits_form() == "dense":
         return lambda: None
     twin = copy.copy(case)
     twin.rbm = copy.deepcopy(case.rbm)
 
     def call() -> None:
-        with forced_path("dense"):
+        with forced_form("dense"):
             run(twin)()
 
     first = next(iter(own))
     own[DENSE] = call, own[first][1]
-    with forced_path("dense"):
+    with forced_form("dense"):
         paths[DENSE] = twin.half_step_ways()[: len(paths[first])]
 
     def check_dense() -> None:
-        with forced_path("dense"):
+        with forced_form("dense"):
             check(twin)
 
     return check_dense

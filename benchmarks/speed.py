@@ -178,7 +178,7 @@ def measure(shape: Shape, target: Target, notes: list[str]) -> Iterator[dict[str
             for name, (_, work) in job.own.items()
         }
         n_rounds = {name: len(taken) for name, taken in samples.items()}
-        record = {"job": job.name, "note": job.note, "draw": draw, "digits": case.path()}
+        record = {"job": job.name, "note": job.note, "draw": draw, "digits": case.digits_form()}
         record |= dict(zip(Shape._fields[:5], shape, strict=False))
         yield {**record, "ms": times, "n_rounds": n_rounds, "own": results}
 

@@ -29,7 +29,7 @@ def of_machine(
         return None
     from ncg_fast.backends.cpu import half_step_way
 
-    sparse = digits.path(n_hidden, n_visible, density) == "sparse"
+    sparse = digits.form(n_hidden, n_visible, density) == "sparse"
     return {
         "to_hidden": half_step_way(n_hidden, n_visible, n_chains, sparse),
         "to_visible": half_step_way(n_visible, n_hidden, n_chains, sparse),

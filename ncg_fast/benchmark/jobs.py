@@ -66,7 +66,7 @@ class Case:
         self.n_checked_visible = n_visible if whole else min(n_visible, PANEL)
         self.n_checked_hidden = n_hidden if whole else min(n_hidden, BLOCK)
 
-    def path(self) -> str:
+    def digits_form(self) -> str:
         """How the digits are held: dense or sparse."""
         return "sparse" if is_sparse(self.rbm._model(TRAINING_DIGITS).to_hidden) else "dense"
 
@@ -76,7 +76,10 @@ class Case:
             return []
         from ncg_fast.backends.cpu import half_step_way
 
-        up, rest = (self.rbm.n_hidden, self.rbm.n_visible), (self.n_rows, self.path() == "sparse")
+        up, rest = (
+            (self.rbm.n_hidden, self.rbm.n_visible),
+            (self.n_rows, self.digits_form() == "sparse"),
+        )
         there, back = half_step_way(*up, *rest), half_step_way(*up[::-1], *rest)
         return [there, back, there]
 

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
         "training step": {"ncg_fast": case.train_step, "eager": eager.train_step},
     }
     found = {"ncg_fast": version("ncg_fast"), **jobs.computer(), **_SIZES, "density": 0.5}
-    found["digits"] = case.path()
+    found["digits"] = case.digits_form()
     ways = case.half_step_ways()
     results = {name: _measure(variants) for name, variants in timed.items()}
     results["half step"]["paths"], results["training step"]["paths"] = ways[:1], ways

@@ -98,7 +98,7 @@ def _machine(args: argparse.Namespace) -> dict[str, Any]:
         "batch_size": 128 if args.batch_size is None else args.batch_size,
     }
     n_visible, n_hidden, density, n_rows = sizes.values()
-    held = digits.path(n_hidden, n_visible, density)
+    held = digits.form(n_hidden, n_visible, density)
     ways = half_steps.of_machine(n_visible, n_hidden, density, n_rows)
     return {**sizes, "digits": held, "half_steps": ways}
 

@@ -33,7 +33,7 @@ _ROOM = 4  # where connections are learned a quarter more may come on
 _forced: str | None = None
 
 
-def path(n_hidden: int, n_visible: int, density: float, device_type: str = "cpu") -> str:
+def form(n_hidden: int, n_visible: int, density: float, device_type: str = "cpu") -> str:
     """How digits of such a machine are held: "dense", or "sparse" where half steps are faster."""
     limit = crossover(device_type)
     if limit is None:
@@ -51,7 +51,7 @@ def crossover(device_type: str = "cpu") -> float | None:
 
 
 @contextmanager
-def forced_path(name: str) -> Iterator[None]:
+def forced_form(name: str) -> Iterator[None]:
     """Makes digits "dense" or "sparse" whatever the density, for comparisons."""
     global _forced
     before, _forced = _forced, name
@@ -157,7 +157,7 @@ class DigitCache:
         self.restore(tensors, following)
         self._n_on += switched
         sparse = is_sparse(written.to_hidden)
-        pays = fits(written.to_hidden) if sparse else _path(tensors, self._n_on) == "dense"
+        pays = fits(written.to_hidden) if sparse else _form(tensors, self._n_on) == "dense"
         if following == written.exponent and pays:
             self._kept[TRAINING_DIGITS] = written
 
@@ -183,14 +183,14 @@ def _max_abs(tensors: Watched) -> float:
     return max(-low, high)
 
 
-def _path(tensors: Watched, n_on: int) -> str:
+def _form(tensors: Watched, n_on: int) -> str:
     n_hidden, n_visible = tensors.weight.shape
-    return path(n_hidden, n_visible, n_on / tensors.mask.numel(), tensors.mask.device.type)
+    return form(n_hidden, n_visible, n_on / tensors.mask.numel(), tensors.mask.device.type)
 
 
 def _packed(tensors: Watched, n_digits: int, exponent: int, n_on: int, learned: bool) -> Digits:
     capacity = None
-    if _path(tensors, n_on) == "sparse":
+    if _form(tensors, n_on) == "sparse":
         capacity = min(n_on + (n_on // _ROOM if learned else 0), tensors.mask.numel())
     given = tensors.weight, tensors.mask, n_digits, exponent, capacity
     to_hidden, to_visible = registered.pack_weights(*given)

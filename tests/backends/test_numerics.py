@@ -182,3 +182,9 @@ def test_exponent_range_is_where_the_exponent_stays():
         assert numerics.next_exponent(exponent, math.nextafter(most, math.inf)) > exponent
         below = numerics.next_exponent(exponent, math.nextafter(least, 0.0))
         assert below < exponent or exponent == numerics.MIN_EXPONENT
+
+
+@pytest.mark.parametrize("p", [-9, 0, 5])
+def test_the_range_reaches_seven_eighths_of_its_power(p):
+    assert numerics.next_exponent(None, 0.875 * 2.0**p) == p
+    assert numerics.next_exponent(None, np.nextafter(0.875 * 2.0**p, np.inf)) == p + 1

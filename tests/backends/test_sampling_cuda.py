@@ -7,6 +7,9 @@ from backend_choice import BackEnd
 from calls import call
 from parity import Machine, agree
 
+from ncg_fast.backends import formats
+from ncg_fast.backends.formats import DigitFormat
+
 DRAW = {"seed": 0x123456789ABCDEF, "chain_offset": 5, "step": 7}
 
 
@@ -53,7 +56,9 @@ def test_tensors_elsewhere_are_refused(cuda_backend: BackEnd) -> None:
     if cuda_backend.device != "cpu":
         pytest.skip("the message is that of the kernels on the host")
     m = Machine((61, 67, 70, 70), 2)
-    digits, *others, n = m.to_hidden()
+    _, *others, n = m.to_hidden()
+    given = m.weight, m.mask, 2, m.exponent
+    digits, _ = formats.pack_weights(*given, dense=DigitFormat.PANELS)
     with pytest.raises(ValueError, match=r"\w+: \w+ must have \.is_cpu"):
         call(cuda_backend.kernels, "mean", m.data, n, digits.to("meta"), *others)
     with pytest.raises(ValueError, match=r"\w+: \w+ must hold"):

@@ -8,7 +8,7 @@ from command_line import fails_untouched
 from ncg_fast import backends
 from ncg_fast.benchmark import half_steps
 from ncg_fast.cli import main
-from ncg_fast.model.digits import forced_path
+from ncg_fast.model.digits import forced_form
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
@@ -60,7 +60,7 @@ def test_as_json(isa, capsys):
         "digits": "dense",
         "half_steps": half_steps.of_machine(784, 500, 1.0, 70),
     }
-    with forced_path("sparse"):
+    with forced_form("sparse"):
         assert main([*MACHINE, "--json"]) == 0
     machine = json.loads(capsys.readouterr().out)["machine"]
     assert machine["digits"] == "sparse"

@@ -114,7 +114,7 @@ def test_a_clamp_is_looked_at_before_anything_is_written(trained, capsys):
         (np.zeros(4), r"--clamp must have shape \(9,\) or \(64, 9\), got \(4,\)\. .*"),
         (np.float64(0), r"--clamp must have shape \(9,\) or \(64, 9\), got \(\)\. .*"),
         (np.zeros(9) * 1j, r"--clamp must be a \.npy file of numbers, got clamp\.npy: an .*"),
-        (np.full(9, 2.0), r"RBM\.gibbs_steps: clamp must hold only 0, 1 and NaN, .*"),
+        (np.full(9, 2.0), r"RBM\.sample: clamp must hold only 0, 1 and NaN, .*"),
     ):
         np.save("clamp.npy", array)
         fails(capsys, args, 2, f"ncg-fast sample: {message}")

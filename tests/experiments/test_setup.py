@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ncg_fast import RBM, data
-from ncg_fast.experiments import setup
+from ncg_fast.experiments import config, setup
 from ncg_fast.experiments.config import Config
 
 
@@ -50,3 +50,17 @@ def test_the_machine_has_the_options_of_the_run(grey):
     for name, value in expected.state_dict().items():
         assert torch.equal(value, rbm.state_dict()[name]), name
     assert (rbm.n_visible, rbm.n_hidden, rbm.n_labels) == (9, 7, 3)
+
+
+def test_the_share_of_a_pattern_is_of_the_pixels(tmp_path):
+    rows = np.random.default_rng(0).integers(2, size=(12, 6))
+    np.savez(tmp_path / "rows.npz", x=rows, y=np.arange(12) % 3)
+    options = {"hidden": 4, "pattern": "line", "density": 0.5, "labels": True}
+    rbm = setup.machine(setup.load(Config(data=str(tmp_path / "rows.npz"), **options)))
+    assert rbm.mask[:, :6].sum(1).tolist() == [3] * 4  # of 6 pixels, not of 9 units
+    assert rbm.mask[:, 6:].all()
+
+
+def test_a_whole_number_is_a_rate_in_config(tmp_path):
+    (tmp_path / "config.json").write_text('{"lr": 1, "momentum": 0}')
+    assert config.read(tmp_path) == Config(lr=1.0, momentum=0.0)

@@ -17,7 +17,7 @@ from ncg_fast.backends import cpu
 from ncg_fast.backends.formats import described, is_sparse
 from ncg_fast.cli import main
 from ncg_fast.model import digits
-from ncg_fast.model.digits import TRAINING_DIGITS, forced_path
+from ncg_fast.model.digits import TRAINING_DIGITS, forced_form
 
 
 @pytest.fixture
@@ -32,15 +32,15 @@ def sparse(rbm: RBM) -> bool:
 def test_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in CPU.variants():
         limit = digits.CROSSOVER.get(cpu.instruction_set(), digits.OTHER_CROSSOVER)
-        assert digits.path(16384, 784, limit) == "sparse"
-        assert digits.path(16384, 784, 1.01 * limit) == "dense"
-        assert digits.path(16, 16, 0.0) == "dense"
-        assert digits.path(16384, 784, 0.0, "cuda") == "dense"
-    with forced_path("sparse"):
-        assert digits.path(1, 1, 1.0) == "sparse"
-        assert digits.path(1, 1, 1.0, "cuda") == "dense"
+        assert digits.form(16384, 784, limit) == "sparse"
+        assert digits.form(16384, 784, 1.01 * limit) == "dense"
+        assert digits.form(16, 16, 0.0) == "dense"
+        assert digits.form(16384, 784, 0.0, "cuda") == "dense"
+    with forced_form("sparse"):
+        assert digits.form(1, 1, 1.0) == "sparse"
+        assert digits.form(1, 1, 1.0, "cuda") == "dense"
     monkeypatch.setattr(backends, "instruction_set", lambda: None)
-    assert digits.path(16384, 784, 0.0) == "dense"
+    assert digits.form(16384, 784, 0.0) == "dense"
 
 
 def test_a_sparse_machine_has_no_dense_digits() -> None:
@@ -63,9 +63,9 @@ def test_a_sparse_machine_has_no_dense_digits() -> None:
 )
 def test_training_gives_the_same_bits(options: dict[str, object]) -> None:
     x = ncg_fast.data.load("digits").train[:170]
-    with forced_path("dense"):
+    with forced_form("dense"):
         want = trained_hash(x, epochs=2, density=0.05, **options)
-    with forced_path("sparse"):
+    with forced_form("sparse"):
         for variant in CPU.variants():
             assert trained_hash(x, epochs=2, density=0.05, **options) == want, variant
 
@@ -73,7 +73,7 @@ def test_training_gives_the_same_bits(options: dict[str, object]) -> None:
 def test_training_goes_on_where_connections_no_longer_fit(rows: torch.Tensor) -> None:
     """More than a quarter are switched on: digits are made anew, at last dense ones."""
     few = 0.8 * digits.crossover()
-    with forced_path("dense"):
+    with forced_form("dense"):
         want = RBM(300, 100, density=few, seed=1)
         want_counts = [want.train_step_(rows, lr=0.1, lr_strength=3.0) for _ in range(4)]
     rbm = RBM(300, 100, density=few, seed=1)
@@ -93,7 +93,7 @@ def test_a_machine_that_thins_out_becomes_sparse(rows: torch.Tensor) -> None:
     few = digits.crossover()
     results = []
     for name in ("dense", None):
-        with forced_path(name) if name else contextlib.nullcontext():
+        with forced_form(name) if name else contextlib.nullcontext():
             rbm = RBM(300, 100, density=0.5, seed=1)
             with torch.no_grad():
                 rbm.connection_strength[5:].clamp_(max=0.4)
@@ -110,7 +110,7 @@ def test_a_machine_that_thins_out_becomes_sparse(rows: torch.Tensor) -> None:
 def test_several_batches_in_one_call_go_on(rows: torch.Tensor) -> None:
     results = []
     for name in ("dense", "sparse"):
-        with forced_path(name):
+        with forced_form(name):
             rbm = RBM(300, 100, density=0.02, seed=1)
             options = {"epochs": 3, "batch_size": 9, "lr": 0.1, "lr_strength": 3.0}
             history = ncg_fast.fit(rbm, rows, progress=False, **options)
@@ -126,7 +126,7 @@ def test_copies_and_edits(rows: torch.Tensor) -> None:
     assert sparse(rbm) and sparse(copy.deepcopy(rbm))
     before = rbm(rows)
     rbm.mask[0] = True
-    with forced_path("dense"):
+    with forced_form("dense"):
         want = copy.deepcopy(rbm)(rows)
     assert torch.equal(rbm(rows), want) and not torch.equal(want, before)
 

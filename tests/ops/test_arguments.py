@@ -103,3 +103,12 @@ def test_what_is_written_must_be_contiguous(name):
     chains = torch.zeros(7, 2, dtype=torch.int64)[:, :1]
     with pytest.raises(ValueError, match=r"^train_step_: chains must be contiguous"):
         ops.train_step_(parameters, states, chains=chains, n_chains=3, **batch)
+
+
+def test_chains_just_before_the_data_are_apart():
+    weight, mask = torch.zeros(5, 7), torch.ones(5, 7, dtype=torch.bool)
+    digits = ops.pack_weights(weight, mask, 2, 0)
+    parameters = ops.Parameters(weight, None, mask, torch.zeros(7), torch.zeros(5), *digits)
+    states = torch.zeros(2, 7, 1, dtype=torch.int64)
+    options = {"n_rows": 3, "n_chains": 3, "n_steps": 1, "weight_exponent": 0, "lr": 0.1}
+    ops.train_step_(parameters, states[1], chains=states[0], **options, seed=0, step=0)

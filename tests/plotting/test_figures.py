@@ -205,3 +205,18 @@ plotting.plot_samples(torch.zeros(2, 6), (2, 3))
 assert "matplotlib.pyplot" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_connectivity_of_some_units_reaches_the_least_connected():
+    mask = torch.ones(5, 4, dtype=torch.bool).tril()  # degrees 1, 2, 3, 4, 4
+    figure = plotting.plot_connectivity(mask, None, n=3)
+    shown = np.asarray(figure.axes[0].images[0].get_array())
+    on = (3 - shown[..., :3].sum(-1) > 1).sum(1)
+    assert on.tolist() == [4, 3, 1]  # places 0, 2 and 4 of the order
+
+
+def test_each_curve_has_the_band_of_its_own_error():
+    nll = {"train_nll": 10.0, "train_nll_error": 1.0, "test_nll": 20.0, "test_nll_error": 3.0}
+    figure = plotting.plot_history([{"epoch": n, **nll} for n in (1, 2)])
+    bands = [band.get_paths()[0].vertices[:, 1] for band in figure.axes[0].collections]
+    assert [(band.min(), band.max()) for band in bands] == [(9, 11), (17, 23)]

@@ -23,8 +23,12 @@ HEADERS = [
     for path in sorted(CSRC.rglob("*.h"))
     if not (build.HERE / path.relative_to(CSRC)).exists()
 ]
-INSTRUCTIONS = {"vec_avx2.h": "-mavx2 -mfma", "vec_avx512.h": AVX512}
-X86_ONLY = {*INSTRUCTIONS, "product_tiles.h", "tiles.h"}
+INSTRUCTIONS = {
+    "vec_avx2.h": "-mavx2 -mfma",
+    "vec_avx512.h": AVX512,
+    "product_tiles.h": f"{AVX512} -DNCG_FAST_AVX512",  # of the unit that has tiles
+}
+X86_ONLY = {*INSTRUCTIONS, "tiles.h"}
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ncg_fast import RBM, connectivity, fit
+from ncg_fast import RBM, connectivity, fit, seeds
 from ncg_fast.seeds import derived_seed
 
 
@@ -52,3 +52,8 @@ def test_derived_seeds_are_seeds_and_differ() -> None:
     found = {derived_seed(seed, purpose) for seed in range(50) for purpose in range(8)}
     assert len(found) == 400
     assert all(0 <= seed < 2**63 for seed in found)
+
+
+def test_a_row_longer_than_a_chunk_is_drawn_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seeds, "_CHUNK", 100)
+    assert [part.shape for part in seeds.row_chunks(np.empty((3, 101)))] == [(1, 101)] * 3

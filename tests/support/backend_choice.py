@@ -179,6 +179,7 @@ def instruction_set(name: str) -> Iterator[str]:
         cpu.use_instruction_set(before)
         return
     with chosen(name) as backend, serving(backend.kernels), pytest.MonkeyPatch.context() as patch:
-        for each in ("instruction_set", "instruction_sets", "half_step_way"):
+        for each in ("instruction_set", "instruction_sets"):
             patch.setattr(cpu, each, getattr(backend.compiled, each))
+        patch.setattr(cpu, "_cpu", backend.compiled)
         yield name

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from parity import SEED, Machine
 
+from ncg_fast.backends import formats
 from ncg_fast.backends.numerics import HIDDEN_STREAM
 from ncg_fast.backends.records import Batch, Draw, Model, Phases, PhaseSums, Rates
 
@@ -22,11 +23,19 @@ from ncg_fast.backends.records import Batch, Draw, Model, Phases, PhaseSums, Rat
 INEXACT = re.compile(r"\b(?:add|sub|mul|fma|div|rcp|sqrt|ex2)[.\w]*(?:ftz|approx|full)[.\w]*\.f32")
 
 
+def machine(n_digits: int) -> Machine:
+    """A machine whose digits are those of GPUs."""
+    m = Machine((7, 5, 3, 4), n_digits)
+    given = m.weight, m.mask, n_digits, m.exponent
+    m.digits = formats.pack_weights(*given, dense=formats.DigitFormat.PANELS)
+    return m
+
+
 def launches() -> None:
     """Calls ops with arguments that together lead to every kernel."""
     from ncg_fast.backends import triton as ops
 
-    m = Machine((7, 5, 3, 4), 2)
+    m = machine(2)
     model = Model(*m.digits, m.visible_bias, m.hidden_bias, m.exponent)
     n_chains: dict[str, Any] = {"n_chains": m.n_rows}
     real = {"n_chains": m.n_rows, "layer": model.hidden_layer}
@@ -43,7 +52,7 @@ def launches() -> None:
     sums = PhaseSums(*(torch.zeros(n, dtype=torch.int64) for n in ((5, 7), 7, 5)))
     ops.phase_sums(hidden=phases.hidden_data, visible=m.levels, sums=sums)
 
-    m = Machine((7, 5, 3, 4), 3)
+    m = machine(3)
     model = Model(*m.digits, m.visible_bias, m.hidden_bias, m.exponent)
     exponent: dict[str, Any] = {"weight_exponent": m.exponent}
     ops.pack_weights(weight=m.weight, mask=m.mask, n_digits=3, capacity=None, **exponent)
