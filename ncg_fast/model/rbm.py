@@ -716,12 +716,11 @@ class RBM(nn.Module):
 
     def _check_trainable(self, op: str) -> None:
         """Weights and biases that may be trained: one step updates all of them, in place."""
-        for name in ("weight", "visible_bias", "hidden_bias"):
-            if not getattr(self, name).requires_grad:
+        for name, tensor in zip(Watched._fields, self._watched(), strict=True):
+            if not tensor.requires_grad and name != "mask":
                 rule = f"{name} must require gradients, for a step updates weights and biases"
                 remedy = "Use .requires_grad_(), or contrastive_divergence with an optimizer."
                 raise checks.error(op, rule, "requires_grad=False", remedy)
-        for name, tensor in self._watched()._asdict().items():
             learning_arguments.contiguous(op, name, tensor)
         if self.connection_strength is not None:
             self._check_strength(op, self.connection_strength)

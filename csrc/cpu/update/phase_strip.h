@@ -75,7 +75,7 @@ class PhaseStrip {
         tiles_(scratch<int32_t>(2 * kTile)),
         wide_(wide ? scratch<int64_t>(2 * kTile) : nullptr) {}
 
-  // G of a block of hidden units: g[64][kStrip].
+  // G of a block of hidden units: g[64][kStrip]; without meaning where there is no unit.
   void difference(int64_t strip, int64_t block, float* g) {
     choose(strip);
     if (wide_ != nullptr) {
@@ -90,8 +90,10 @@ class PhaseStrip {
     for (int64_t piece = 0; piece < pieces(); ++piece) add_piece(block, piece, piece == 0);
     const F data_scale = splat(means_.pair.data_scale),
             model_scale = splat(means_.pair.model_scale);
+    const int64_t left = phases_.levels.n_hidden - block * kBlock;
+    const int n_units = static_cast<int>(left < kBlock ? left : kBlock);
     for (int u = 0; u < kStrip; u += kLanes)
-      for (int i = 0; i < kBlock; i += 4) {
+      for (int i = 0; i < n_units; i += 4) {
         I data[4], model[4];
         load_columns(tiles_ + u * kBlock + i, kBlock, data);
         if (!phases_.joint()) load_columns(tiles_ + kTile + u * kBlock + i, kBlock, model);
@@ -127,17 +129,22 @@ class PhaseStrip {
       for (int64_t u = 0; u < kStrip; ++u, to += 3)
         for (int part = 0; part < 3; ++part) {
           const uint32_t* begin = end;
-          for (int64_t w = 2 * piece; w < 2 * piece + 2 && w * kWord < phases_.levels.n_rows; ++w) {
-            const uint64_t data = word(phases_.data, strip * kStrip + u, w),
-                           model = word(phases_.model, strip * kStrip + u, w),
-                           both = phases_.joint() ? data & model : 0,
-                           on = part == 0 ? both : (part == 1 ? data : model) & ~both;
-            end = append(end, on, static_cast<uint32_t>(kWord * w));
-          }
+          if (there(u))
+            for (int64_t w = 2 * piece; w < 2 * piece + 2 && w * kWord < phases_.levels.n_rows;
+                 ++w) {
+              const uint64_t data = word(phases_.data, strip * kStrip + u, w),
+                             model = word(phases_.model, strip * kStrip + u, w),
+                             both = phases_.joint() ? data & model : 0,
+                             on = part == 0 ? both : (part == 1 ? data : model) & ~both;
+              end = append(end, on, static_cast<uint32_t>(kWord * w));
+            }
           to[part] = end - rows_;
           if (part > 0) on_[part - 1][u] += end - begin;
         }
   }
+
+  // Whether the strip's visible unit u is one of the machine's.
+  bool there(int64_t u) const { return strip_ * kStrip + u < phases_.data.n_units; }
 
   // Of a unit; 0 past the last unit or row, and where states are levels.
   static uint64_t word(const States& states, int64_t unit, int64_t w) {
@@ -152,6 +159,11 @@ class PhaseStrip {
     const int32_t* levels = phases_.levels.of(block, 0);
     const bool joint = phases_.joint();
     for (int64_t u = 0; u < kStrip; ++u) {
+      if (!there(u)) {
+        memset(tiles_ + u * kBlock, 0, sizeof(int32_t) * kBlock);
+        memset(tiles_ + kTile + u * kBlock, 0, sizeof(int32_t) * kBlock);
+        continue;
+      }
       const int64_t* ends = ends_ + (piece * kStrip + u) * 3;
       const int64_t begin = piece == 0 && u == 0 ? 0 : ends[-1];
       const PhaseRows list{rows_ + begin, ends[0] - begin, ends[1] - ends[0], ends[2] - ends[1]};
