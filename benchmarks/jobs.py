@@ -95,7 +95,7 @@ def with_dense(
     return check_dense
 
 
-def _half_step_work(case: Case, n_digits: int, n_half_steps: int = 1) -> Work:
+def half_step_work(case: Case, n_digits: int, n_half_steps: int = 1) -> Work:
     pairs = case.rbm.weight.numel()
     multiply_adds = n_half_steps * case.n_rows * pairs
     read, resident = n_half_steps * n_digits * pairs, min(n_half_steps, 2) * n_digits * pairs
@@ -104,7 +104,7 @@ def _half_step_work(case: Case, n_digits: int, n_half_steps: int = 1) -> Work:
 
 def half_step(case: Case) -> Job:
     own = {
-        f"{n} digits": (partial(case.half_step, n), _half_step_work(case, n))
+        f"{n} digits": (partial(case.half_step, n), half_step_work(case, n))
         for n in (TRAINING_DIGITS, EVALUATION_DIGITS)
     }
 
@@ -128,7 +128,7 @@ def half_step_back(case: Case) -> Job:
         layer, draw = case.rbm._model(TRAINING_DIGITS).visible_layer, case.rbm._draw()
         return ops.sample_visible(hidden, *layer, case.n_rows, seed=draw.seed, step=draw.step)
 
-    own = {"2 digits": (run, _half_step_work(case, TRAINING_DIGITS))}
+    own = {"2 digits": (run, half_step_work(case, TRAINING_DIGITS))}
     states = ops.unpack_states(hidden, case.n_rows)
 
     def eager(machine: Eager) -> Run:
@@ -149,7 +149,7 @@ def gibbs_steps(case: Case, n_steps: int = 100) -> Job:
         last = case.check_sweep(case.check_sweep(case.visible), t=1)
         same("gibbs_steps", [run(2)[0]], [last])
 
-    own = {"2 digits": (run, _half_step_work(case, TRAINING_DIGITS, 2 * n_steps))}
+    own = {"2 digits": (run, half_step_work(case, TRAINING_DIGITS, 2 * n_steps))}
     name, note = f"{n_steps} Gibbs steps", "checked on its first 2; torch.compile has single ones"
 
     def eager(machine: Eager, compile: Callable[..., Any] = lambda sweep: sweep) -> Run:
@@ -221,8 +221,8 @@ def ncg_update(case: Case) -> Job:
     return Job("update", own, eager, check)
 
 
-def _training_work(case: Case, n_steps: int, n_batches: int = 1) -> Work:
-    chains = _half_step_work(case, TRAINING_DIGITS, 2 * n_steps + 1)
+def training_work(case: Case, n_steps: int, n_batches: int = 1) -> Work:
+    chains = half_step_work(case, TRAINING_DIGITS, 2 * n_steps + 1)
     update = _gradient_work(case, _UPDATED, _RESIDENT)
     once = Work(*(a + b for a, b in zip(chains, update, strict=True)))
     return Work(*(n_batches * amount for amount in once[:-1]), update.resident)
@@ -230,7 +230,7 @@ def _training_work(case: Case, n_steps: int, n_batches: int = 1) -> Work:
 
 def training_step(case: Case, n_steps: int = 1, lower: tuple[str, ...] = ()) -> Job:
     """CD-k; lower instruction sets are forced in further variants."""
-    work, run = _training_work(case, n_steps), partial(case.train_step, n_steps)
+    work, run = training_work(case, n_steps), partial(case.train_step, n_steps)
     own = {OURS: (run, work), **{name: (forced(name, run), work) for name in lower}}
     paths = {OURS: case.half_step_ways()}
     paths |= {name: forced(name, case.half_step_ways)() for name in lower}
@@ -268,7 +268,7 @@ def _epoch(name: str, case: Case, rows: Tensor, n_steps: int) -> Job:
         ncg_fast.fit, case.rbm, rows, epochs=1, batch_size=case.n_rows, n_steps=n_steps, **rates
     )
     n_batches = -(-len(rows) // case.n_rows)
-    own = {OURS: (run, _training_work(case, n_steps, n_batches))}
+    own = {OURS: (run, training_work(case, n_steps, n_batches))}
     note = "one of its steps is checked; eager: the steps alone"
     check = partial(case.check_train_step, n_steps)
     return Job(name, own, lambda e: partial(baselines.epoch, e, rows, n_steps), check, note)
@@ -285,7 +285,7 @@ def free_energy(case: Case) -> Job:
     run = partial(
         ops.free_energy, case.visible, digits, model.visible_bias, c, exponent, case.n_rows
     )
-    own = {"3 digits": (run, _half_step_work(case, EVALUATION_DIGITS))}
+    own = {"3 digits": (run, half_step_work(case, EVALUATION_DIGITS))}
 
     def check() -> None:
         flat = case.visible, case.n_rows, *model.hidden_layer, model.visible_bias
@@ -309,6 +309,6 @@ def anneal(case: Case, n_betas: int = 101) -> Job:
         same("anneal", [states], [expected[0]])
         _close("anneal", log_weights, expected[1])
 
-    own = {"3 digits": (run, _half_step_work(case, EVALUATION_DIGITS, 2 * (n_betas - 1)))}
+    own = {"3 digits": (run, half_step_work(case, EVALUATION_DIGITS, 2 * (n_betas - 1)))}
     name, note = f"AIS, {n_betas - 1} sweeps", "checked on a ladder of 3 sweeps"
     return Job(name, own, lambda e: partial(baselines.anneal, e, ladder), check, note)

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import baselines
 import gpu
 import jobs
+import layer
 import limits
 import tables
 import torch
@@ -118,6 +119,9 @@ def plan() -> Iterator[Shape]:
     yield Shape(2, 784, 500, 128, 0.5, (there, step), 4.0, all_baselines=True)
     yield Shape(2, 784, 500, 128, 0.5, (back, *gradients, ten))
     yield Shape(1, 16, 16, 5, 0.5, (jobs.epoch_of_batches,))
+    for n_rows in (1, 16, 64, 512):
+        yield Shape(2, 784, 500, n_rows, 0.5, (layer.forward, layer.backward, layer.free_energy))
+    yield Shape(2, 784, 500, 128, 0.5, (layer.optimizer_step,))
     yield Shape(2, 784, 500, 5, 0.5, (there, step))
     yield Shape(2, 784, 500, 50, 0.5, (there, step, ten))
     yield Shape(2, 784, 500, 512, 0.5, (there, step, jobs.free_energy))

@@ -78,6 +78,16 @@ struct PackWeights {
   Digits to_hidden, to_visible;  // written
 };
 
+// found, int64 (4,): max |W∘A| as the bits of a float without its sign (NaN > infinity > finite),
+// the number of connections that are on, and 128 bits that tell whether any of W∘A or A has
+// changed: common/fingerprint.h.
+struct ScanWeights {
+  const float* weight;
+  const uint8_t* mask;
+  int64_t n_pairs;
+  int64_t* found;  // written
+};
+
 struct Gibbs {
   Layer to_hidden, to_visible;
   States visible;  // the start
@@ -144,8 +154,8 @@ struct Parameters {
 // clipped to [0, 1]; biases fma(lr, g, .). The last n_labels columns have no strength. Then digits
 // of the new W∘A at the old exponent; without meaning where W is NaN.
 //
-// found, float64 (3,): max |W|, NaN or infinite where a weight or bias is, NaN where a strength is;
-// connections switched on; and off.
+// found, float64 (3,): max |W∘A| of the new A, NaN or infinite where a weight that is on or a bias
+// is, NaN where a strength is; connections switched on; and off.
 struct Update {
   Parameters parameters;
   Phases phases;
@@ -162,11 +172,23 @@ struct UpdateFromSums {
   Rates rates;
 };
 
+// The same from gradients of the loss, as torch holds them: -by_weight takes the place of A∘G,
+// -by_strength that of W_old∘G, -by_visible and -by_hidden those of the biases' g. Where one is
+// null its tensor, the velocity with it, stays as it is; without by_strength the mask does.
+struct Gradients {
+  const float *by_weight, *by_strength, *by_visible, *by_hidden;
+};
+struct UpdateByGradients {
+  Parameters parameters;  // velocity and strength null where the gradient is
+  Gradients gradients;
+  Rates rates;  // without by_weight, no decay
+};
+
 // n_batches mini-batches one after the other, their data batch_stride bytes apart, each n_steps
 // sweeps further: P(h|v) of the data, sweeps from data or chains, P(h|v) of the model, the update.
-// They end early where max |W| leaves [least, most] or sparse digits lack the room.
+// They end early where max |W∘A| leaves [least, most] or sparse digits lack the room.
 //
-// found, float64 (4,): the last max |W|, the sums of both counts, the number of batches done.
+// found, float64 (4,): the last max |W∘A|, the sums of both counts, the number of batches done.
 struct TrainSteps {
   Parameters parameters;
   States visible_data;  // of the first batch
@@ -205,11 +227,13 @@ struct ScratchSizes {
 };
 
 // Where an op runs: on so many threads of the CPU, whose scratch memory is the calling thread's and
-// kept between calls; or on a stream of a GPU, after which alone results are there.
+// kept between calls; or on a stream of a GPU, after which alone results are there. What poll
+// throws ends an op of the CPU; whatever it would have changed is then as it was.
 struct Run {
   int n_threads;
   void* stream;  // a cudaStream_t
   uint8_t* scratch;
+  void (*poll)() = nullptr;
 };
 
 // One function for each registered op.
@@ -219,6 +243,7 @@ struct OpTable {
   void (*unpack_states)(const uint64_t* packed, int64_t n_chains, int64_t n_units, uint8_t* states,
                         const Run&);
   void (*pack_weights)(const PackWeights&, const Run&);
+  void (*scan_weights)(const ScanWeights&, const Run&);
   // P(unit = 1 | states), float32 (n_chains, n_out)
   void (*mean)(const Layer&, const States&, float* mean, const Run&);
   // one half step: unit = [u (1 + exp(-beta x)) < 1], packed
@@ -228,6 +253,7 @@ struct OpTable {
   void (*phase_sums)(const AddPhase&, const Run&);
   void (*ncg_update)(const Update&, double* found, const Run&);
   void (*update_from_sums)(const UpdateFromSums&, double* found, const Run&);
+  void (*gradient_update)(const UpdateByGradients&, double* found, const Run&);
   void (*train_steps)(const TrainSteps&, double* found, const Run&);
   void (*free_energy)(const FreeEnergy&, const Run&);
   void (*anneal)(const Anneal&, const Run&);

@@ -16,7 +16,7 @@ PYBIND = f"-I{shlex.quote(pybind11.get_include())}"
 
 # No -ffast-math, no contraction: every instruction set must return the same bits. Coalescing of
 # variables makes GCC 12 spill the sums of the inner loops: a quarter slower.
-FLAGS = "-std=c++17 -O3 -g0 -fvisibility=hidden -fopenmp -Icsrc -ffp-contract=off "
+FLAGS = "-std=c++17 -O3 -g0 -fvisibility=hidden -pthread -Icsrc -ffp-contract=off "
 FLAGS += "-fno-tree-coalesce-vars"
 
 AVX512 = "-mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mfma -mbmi2 "
@@ -43,7 +43,7 @@ def cpu() -> Module:
     sources = {
         "csrc/bindings/module.cpp": PYBIND,
         "csrc/cpu/dispatch.cpp": "-DNCG_FAST_X86=1" if IS_X86 else "",
-        "csrc/cpu/team/barrier.cpp": "",
+        "csrc/cpu/team/helpers.cpp": "",
         "csrc/cpu/scratch.cpp": "",
         "csrc/cpu/isa/base.cpp": "",
     }

@@ -2,11 +2,12 @@
 
 from importlib.metadata import version
 
-from ncg_fast import connectivity, data, ops
+from ncg_fast import connectivity, data, ops, optim
 from ncg_fast.evaluation import (
     log_likelihood,
     log_partition,
     log_partition_ais,
+    log_partition_bounds,
     pseudo_log_likelihood,
 )
 from ncg_fast.evaluation.classification import accuracy, classify, with_labels
@@ -30,7 +31,9 @@ __all__ = [
     "log_likelihood",
     "log_partition",
     "log_partition_ais",
+    "log_partition_bounds",
     "ops",
+    "optim",
     "pseudo_log_likelihood",
     "save",
     "with_labels",

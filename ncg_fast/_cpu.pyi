@@ -3,6 +3,7 @@ from torch import Tensor
 from ncg_fast.backends.records import (
     Batch,
     Draw,
+    Gradients,
     Layer,
     Model,
     Parameters,
@@ -14,7 +15,7 @@ from ncg_fast.backends.records import (
 def instruction_set() -> str: ...
 def instruction_sets(supported: bool = True) -> list[str]: ...
 def use_instruction_set(name: str) -> None: ...
-def form_teams(always: bool) -> None: ...
+def await_helpers(whether: bool, /) -> None: ...
 def half_step_way(n_out: int, n_in: int, n_chains: int, sparse: bool, n_threads: int) -> str: ...
 def dense_format() -> str: ...
 
@@ -40,6 +41,9 @@ def pack_weights(
     scratch: Tensor | None,
     context: int,
     /,
+) -> None: ...
+def scan_weights(
+    weight: Tensor, mask: Tensor, found: Tensor, scratch: Tensor | None, context: int, /
 ) -> None: ...
 def mean(
     states: Tensor,
@@ -113,6 +117,17 @@ def update_from_sums_(
     n_rows: int,
     n_chains: int,
     data_levels: bool,
+    rates: Rates,
+    weight_exponent: int,
+    n_labels: int,
+    found: Tensor,
+    scratch: Tensor | None,
+    context: int,
+    /,
+) -> None: ...
+def gradient_update_(
+    parameters: Parameters,
+    gradients: Gradients,
     rates: Rates,
     weight_exponent: int,
     n_labels: int,

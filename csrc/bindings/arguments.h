@@ -173,4 +173,24 @@ inline Parameters parameters(const Call& call, const records::Parameters& of, in
           call.integer("n_labels", n_labels, 0, n_visible)};
 }
 
+inline Gradients gradients(const Call& call, const records::Gradients& of, const Parameters& p) {
+  const int64_t pairs = product({p.n_hidden, p.n_visible});
+  return {call.read_given<float>({"by_weight", of.by_weight}, pairs),
+          call.read_given<float>({"by_strength", of.by_strength}, pairs),
+          call.read_given<float>({"by_visible", of.by_visible}, p.n_visible),
+          call.read_given<float>({"by_hidden", of.by_hidden}, p.n_hidden)};
+}
+
+// What has no gradient stays.
+inline UpdateByGradients by_gradients(Parameters p, const Gradients& g, Rates rates) {
+  if (g.by_weight == nullptr) {
+    p.weight_velocity = nullptr;
+    rates.weight_decay = 0;
+  }
+  if (g.by_strength == nullptr) p.strength = nullptr;
+  if (g.by_visible == nullptr) p.visible_velocity = nullptr;
+  if (g.by_hidden == nullptr) p.hidden_velocity = nullptr;
+  return {p, g, rates};
+}
+
 }  // namespace ncg

@@ -1,13 +1,15 @@
 // What the bindings ask of the CPU's back end; cuda.h answers the same.
 #pragma once
 #include <pybind11/pybind11.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <string>
 
 #include "bindings/tensor.h"
 #include "common/layout.h"
 #include "cpu/dispatch.h"
-#include "cpu/team/barrier.h"
+#include "cpu/team/helpers.h"
 #include "ops.h"
 
 #define NCG_FAST_MODULE _cpu
@@ -24,9 +26,18 @@ inline const OpTable& ops() { return *chosen().table; }
 
 inline int64_t scratch_bytes(const char*, const ScratchSizes&) { return 0; }
 
-// context: the number of threads.
+// Lets Python handle signals, as it does between two of its own instructions.
+inline void handle_signals() {
+  const pybind11::gil_scoped_acquire gil;
+  if (PyErr_CheckSignals() != 0) throw pybind11::error_already_set();
+}
+
+// context: the number of threads. Python handles signals on its main thread alone, which is also
+// the process's, unless Python was started within another program.
 inline Run run(const Call& call, uint8_t*, int64_t context) {
-  return {static_cast<int>(call.integer("n_threads", context, 1, kMaxInt)), nullptr, nullptr};
+  const bool main_thread = getpid() == static_cast<pid_t>(syscall(SYS_gettid));
+  return {static_cast<int>(call.integer("n_threads", context, 1, kMaxInt)), nullptr, nullptr,
+          main_thread ? &handle_signals : nullptr};
 }
 
 // Dense digits are rows.
@@ -67,7 +78,7 @@ inline void define(pybind11::module_& m) {
   m.def("instruction_set", [] { return std::string(chosen().name); });
   m.def("instruction_sets", &names, arg("supported") = true);
   m.def("use_instruction_set", &use_instruction_set);
-  m.def("form_teams", &form_teams);
+  m.def("await_helpers", &await_helpers);
   m.def("half_step_way", &half_step_way, arg("n_out"), arg("n_in"), arg("n_chains"), arg("sparse"),
         arg("n_threads"));
 }

@@ -88,6 +88,17 @@ void pack_weights(const Tensor& weight, const Tensor& mask, int64_t n_digits,
                      run(call, scratch, context));
 }
 
+void scan_weights(const Tensor& weight, const Tensor& mask, const Tensor& found,
+                  const Tensor& scratch, int64_t context) {
+  const Call call = begin("scan_weights", "pack_weights");
+  const Named weights{"weight", weight};
+  const int64_t n_pairs = product({call.size(weights, 0, 2), call.size(weights, 1, 2)});
+  const bool* on = call.read<bool>({"mask", mask}, n_pairs);
+  ops().scan_weights({call.read<float>(weights, n_pairs), reinterpret_cast<const uint8_t*>(on),
+                      n_pairs, call.write<int64_t>({"found", found}, 4)},
+                     run(call, scratch, context));
+}
+
 void mean(const Tensor& given, int64_t n, const records::Layer& of, const Tensor& to,
           const Tensor& scratch, int64_t context) {
   const Call call = begin("mean", "hidden_mean");
@@ -195,6 +206,15 @@ void update_from_sums(const records::Parameters& learned, const records::PhaseSu
       call.write<double>({"found", found}, 3), run(call, scratch, context));
 }
 
+void gradient_update(const records::Parameters& learned, const records::Gradients& of,
+                     const records::Rates& by, int64_t weight_exponent, int64_t n_labels,
+                     const Tensor& found, const Tensor& scratch, int64_t context) {
+  const Call call = begin("gradient_update_");
+  const Parameters p = parameters(call, learned, weight_exponent, n_labels);
+  ops().gradient_update(by_gradients(p, gradients(call, of, p), rates(by)),
+                        call.write<double>({"found", found}, 3), run(call, scratch, context));
+}
+
 void train_steps(const records::Parameters& learned, const records::Batch& batch,
                  const records::Rates& by, const records::Draw& drawn, int64_t weight_exponent,
                  int64_t n_labels, double least, double most, const Tensor& found,
@@ -260,6 +280,7 @@ void define(py::module_& m) {
   m.def("pack_states", &pack_states, release);
   m.def("unpack_states", &unpack_states, release);
   m.def("pack_weights", &pack_weights, release);
+  m.def("scan_weights", &scan_weights, release);
   m.def("mean", &mean, release);
   m.def("sample", &sample, release);
   m.def("gibbs_steps", &gibbs_steps, release);
@@ -267,6 +288,7 @@ void define(py::module_& m) {
   m.def("phase_sums", &add_phase_sums, release);
   m.def("ncg_update_", &ncg_update, release);
   m.def("update_from_sums_", &update_from_sums, release);
+  m.def("gradient_update_", &gradient_update, release);
   m.def("train_steps_", &train_steps, release);
   m.def("free_energy", &free_energy, release);
   m.def("anneal", &anneal, release);

@@ -74,6 +74,16 @@ struct Batch : Record {
   }
 };
 
+struct Gradients : Record {
+  Tensor by_weight, by_strength, by_visible, by_hidden;
+
+  template <class Read>
+  bool each(Read read) {
+    return read("by_weight", by_weight, "by_strength", by_strength, "by_visible", by_visible,
+                "by_hidden", by_hidden);
+  }
+};
+
 struct Rates : Record {
   float lr, lr_strength, momentum, weight_decay;
 

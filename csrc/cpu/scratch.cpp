@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 #include <new>
+#include <utility>
 #include <vector>
 
 namespace ncg {
@@ -27,12 +28,25 @@ struct Arena {
     blocks.clear();
     size = used = 0;
   }
+  void swap(Arena& other) {
+    blocks.swap(other.blocks);
+    std::swap(size, other.size);
+    std::swap(used, other.used);
+    std::swap(total, other.total);
+  }
   ~Arena() { release(); }
 };
 
 thread_local Arena arena;
 
 }  // namespace
+
+ScratchAside::ScratchAside() : arena_(new Arena) { static_cast<Arena*>(arena_)->swap(arena); }
+ScratchAside::~ScratchAside() {
+  Arena* const kept = static_cast<Arena*>(arena_);
+  kept->swap(arena);
+  delete kept;
+}
 
 void scratch_reset() {
   if (arena.blocks.size() > 1) {  // one block that holds what the last op took

@@ -79,7 +79,7 @@ inline int64_t scratch_bytes(std::string_view op, const ScratchSizes& sizes) {
   if (op == "free_energy" || op == "anneal")
     EnergyScratch(memory, sizes);
   else if (op == "connection_gradient" || op == "phase_sums" || op == "ncg_update_" ||
-           op == "update_from_sums_" || op == "train_steps_")
+           op == "update_from_sums_" || op == "gradient_update_" || op == "train_steps_")
     PhaseScratch(memory, sizes);
   return memory.n_bytes();
 }

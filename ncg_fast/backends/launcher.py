@@ -40,7 +40,7 @@ def _of_update(parameters: Parameters, phases: Phases, **_: Any) -> Sizes:
     return axis(weight, 0), axis(weight, 1), *counts, phases.visible_data
 
 
-def _of_given_sums(parameters: Parameters, **_: Any) -> Sizes:
+def _of_parameters(parameters: Parameters, **_: Any) -> Sizes:
     weight = parameters.weight
     return axis(weight, 0), axis(weight, 1), 0, 0, weight
 
@@ -63,7 +63,8 @@ _SIZES: dict[str, Callable[..., Sizes]] = {
     "connection_gradient": _of_gradient,
     "phase_sums": _of_sums,
     "ncg_update_": _of_update,
-    "update_from_sums_": _of_given_sums,
+    "update_from_sums_": _of_parameters,
+    "gradient_update_": _of_parameters,
     "train_steps_": _of_training,
     "free_energy": _of_energy,
     "anneal": _of_annealing,

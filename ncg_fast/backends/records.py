@@ -70,6 +70,15 @@ class PhaseSums(NamedTuple):
     hidden: Tensor  # (n_hidden,), of h_i
 
 
+class Gradients(NamedTuple):
+    """Of the loss, float32, as torch holds them in ``.grad``; None: that tensor stays."""
+
+    by_weight: Tensor | None = None  # (n_hidden, n_visible), -A∘G
+    by_strength: Tensor | None = None  # the same, -W∘G
+    by_visible: Tensor | None = None  # (n_visible,)
+    by_hidden: Tensor | None = None  # (n_hidden,)
+
+
 class Batch(NamedTuple):
     """Mini-batches of n_rows rows each, one after the other."""
 

@@ -20,6 +20,7 @@ from ncg_fast.backends.formats import pack_states as pack_states
 from ncg_fast.backends.formats import pack_weights as pack_weights
 from ncg_fast.backends.formats import unpack_states as unpack_states
 from ncg_fast.backends.numerics import (
+    CHUNK,
     HIDDEN_STREAM,
     LEVELS,
     VISIBLE_STREAM,
@@ -28,6 +29,8 @@ from ncg_fast.backends.numerics import (
     draws,
     f32,
     fma,
+    mixed32,
+    mixed64,
     one_plus_exp_neg,
     split_digits,
     to_levels,
@@ -35,6 +38,7 @@ from ncg_fast.backends.numerics import (
 from ncg_fast.backends.records import (
     Batch,
     Draw,
+    Gradients,
     Layer,
     Model,
     Parameters,
@@ -50,6 +54,26 @@ def _as_integers(states: Tensor, n_chains: int) -> Tensor:
     """Packed states or levels -> integers (n_chains, n_units), float64: 0/1 or 0..65535."""
     packed = state_format(states) is StateFormat.PACKED
     return (unpack_states(states, n_chains) if packed else states).double()
+
+
+def scan_weights(weight: Tensor, mask: Tensor) -> Tensor:
+    """max |W∘A| as int32 bits, connections that are on, and a fingerprint; int64 (4,).
+
+    The fingerprint, of W∘A and A, is explained in ``csrc/common/fingerprint.h``.
+    """
+    bits, off = weight.contiguous().view(torch.int32), 0xFFFFFFFF
+    largest = torch.where(mask, bits & 0x7FFFFFFF, 0).amax() if bits.numel() else torch.tensor(0)
+
+    n_chunks = -(-bits.numel() // CHUNK)
+    words = torch.full((n_chunks, CHUNK), off)
+    words.view(-1)[: bits.numel()] = torch.where(mask, bits.to(torch.int64) & off, off).flatten()
+    keyed = words + mixed32(torch.arange(CHUNK) + 1) & off
+    products = (keyed[:, ::2] * keyed[:, 1::2]).sum(1)
+    pairs = (words[:, ::2] | words[:, 1::2] << 32).sum(1)
+    golden = 0x9E3779B97F4A7C15 - (1 << 64)
+    first = mixed64(products + (torch.arange(n_chunks) + 1) * golden)
+    second = mixed64(pairs + first)
+    return torch.stack([largest.to(torch.int64), mask.sum(), first.sum(), second.sum()])
 
 
 def preactivation(states: Tensor, layer: Layer, n_chains: int) -> Tensor:
@@ -172,8 +196,9 @@ def connection_gradient(
 def ncg_update_(
     parameters: Parameters, phases: Phases, rates: Rates, weight_exponent: int, n_labels: int
 ) -> Tensor:
-    """One NCG step in place: returns max |W|, connections switched on, and off, in float64."""
-    return _update(parameters, _phase_differences(phases), rates, weight_exponent, n_labels)
+    """One NCG step in place: returns max |W∘A|, connections switched on, and off, in float64."""
+    ascent = _ascent(parameters, _phase_differences(phases))
+    return _update(parameters, ascent, rates, weight_exponent, n_labels)
 
 
 def update_from_sums_(
@@ -189,44 +214,54 @@ def update_from_sums_(
 ) -> Tensor:
     """``ncg_update_`` from the sums of both phases."""
     differences = _differences(data, model, n_rows, n_chains, data_levels)
-    return _update(parameters, differences, rates, weight_exponent, n_labels)
+    return _update(parameters, _ascent(parameters, differences), rates, weight_exponent, n_labels)
+
+
+def gradient_update_(
+    parameters: Parameters, gradients: Gradients, rates: Rates, weight_exponent: int, n_labels: int
+) -> Tensor:
+    """``ncg_update_`` from gradients of the loss; a tensor stays where its gradient is None."""
+    ascent = Gradients(*(None if gradient is None else -gradient for gradient in gradients))
+    return _update(parameters, ascent, rates, weight_exponent, n_labels)
+
+
+def _ascent(parameters: Parameters, differences: tuple[Tensor, Tensor, Tensor]) -> Gradients:
+    """G in the place of A∘G: the update looks at it only where A is on."""
+    g, g_visible, g_hidden = differences
+    return Gradients(g, parameters.weight * g, g_visible, g_hidden)
 
 
 def _update(
-    parameters: Parameters,
-    differences: tuple[Tensor, Tensor, Tensor],
-    rates: Rates,
-    weight_exponent: int,
-    n_labels: int,
+    parameters: Parameters, ascent: Gradients, rates: Rates, weight_exponent: int, n_labels: int
 ) -> Tensor:
     weight, strength, mask = parameters.weight, parameters.connection_strength, parameters.mask
     lr, momentum, minus_decay = (
         f32(rate, weight) for rate in (rates.lr, rates.momentum, -rates.weight_decay)
     )
-    zero, old_weight, old_mask = f32(0.0, weight), weight.clone(), mask.clone()
-    g, g_visible, g_hidden = differences
+    zero, old_mask = f32(0.0, weight), mask.clone()
 
-    direction = fma(minus_decay, old_weight, g) if rates.weight_decay else g
-    steps = [torch.where(old_mask, direction, zero), g_visible, g_hidden]
-    buffers = (
-        parameters.weight_velocity,
-        parameters.visible_velocity,
-        parameters.hidden_velocity,
-    )
-    velocities = [velocity for velocity in buffers if velocity is not None]
-    if velocities:
-        for velocity, step in zip(velocities, steps, strict=True):
-            velocity.copy_(fma(momentum, velocity, step))
-        velocities[0].copy_(torch.where(old_mask, velocities[0], zero))
-        steps = velocities
-    weight.copy_(torch.where(old_mask, fma(lr, steps[0], old_weight), old_weight))
-    parameters.visible_bias.copy_(fma(lr, steps[1], parameters.visible_bias))
-    parameters.hidden_bias.copy_(fma(lr, steps[2], parameters.hidden_bias))
+    def move(value: Tensor, velocity: Tensor | None, direction: Tensor, on: Tensor) -> None:
+        if velocity is not None:
+            direction = torch.where(on, fma(momentum, velocity, direction), zero)
+            velocity.copy_(direction)
+        value.copy_(torch.where(on, fma(lr, direction, value), value))
+
+    if ascent.by_weight is not None:
+        decayed = fma(minus_decay, weight, ascent.by_weight)
+        direction = decayed if rates.weight_decay else ascent.by_weight
+        move(weight, parameters.weight_velocity, direction, old_mask)
+    for bias, velocity, by_bias in (
+        (parameters.visible_bias, parameters.visible_velocity, ascent.by_visible),
+        (parameters.hidden_bias, parameters.hidden_velocity, ascent.by_hidden),
+    ):
+        if by_bias is not None:
+            move(bias, velocity, by_bias, torch.ones_like(bias, dtype=torch.bool))
 
     nan = weight.new_empty(0)
-    if strength is not None:
+    if strength is not None and ascent.by_strength is not None:
         learned = slice(0, weight.shape[1] - n_labels)  # label connections have no strength
-        s = fma(f32(rates.lr_strength, weight), (old_weight * g)[:, learned], strength[:, learned])
+        lr_strength = f32(rates.lr_strength, weight)
+        s = fma(lr_strength, ascent.by_strength[:, learned], strength[:, learned])
         nan = s[torch.isnan(s)]
         mask[:, learned] = (s > 0.5) | (mask[:, learned] & ~(s < 0.5))
         s = torch.where(s < 0, zero, s)
@@ -236,15 +271,16 @@ def _update(
     new = pack_weights(weight, mask, held.n_digits, weight_exponent, held.capacity, held.format)
     parameters.to_hidden.copy_(new[0])
     parameters.to_visible.copy_(new[1])
-    largest = _largest(weight, parameters.visible_bias, parameters.hidden_bias, nan).double()
+    masked = torch.where(mask, weight, zero)
+    largest = _largest(masked, parameters.visible_bias, parameters.hidden_bias, nan).double()
     switched = (mask & ~old_mask).sum(), (old_mask & ~mask).sum()
     return torch.stack([largest, *(count.double() for count in switched)])
 
 
-def _largest(weight: Tensor, *others: Tensor) -> Tensor:
-    """max |W|; NaN or infinite where another value is (as integers NaN > inf > finite)."""
+def _largest(masked: Tensor, *others: Tensor) -> Tensor:
+    """max |W∘A|; NaN or infinite where another value is (as integers NaN > inf > finite)."""
     weight_bits, *other_bits = (
-        t.view(torch.int32).flatten() & 0x7FFFFFFF for t in (weight, *others)
+        t.view(torch.int32).flatten() & 0x7FFFFFFF for t in (masked, *others)
     )
     bad = (bits[bits >= 0x7F800000] for bits in other_bits)
     return torch.cat([weight_bits.new_zeros(1), weight_bits, *bad]).max().view(torch.float32)
@@ -260,10 +296,10 @@ def train_steps_(
     least: float,
     most: float,
 ) -> Tensor:
-    """Batches one after the other until max |W| leaves [least, most].
+    """Batches one after the other until max |W∘A| leaves [least, most].
 
     Or until sparse digits lack the room for the connections. Each: positive phase, sweeps from data
-    or chains, negative phase, update. Returns max |W|, connections switched on and off, batches
+    or chains, negative phase, update. Returns max |W∘A|, connections switched on and off, batches
     done, in float64.
     """
     model = parameters.model(weight_exponent)

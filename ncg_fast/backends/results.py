@@ -55,6 +55,7 @@ RESULTS: dict[str, Callable[..., tuple[Tensor, ...]]] = {
     "pack_weights": lambda weight, n_digits, capacity, dense=None, **_: new_digits(
         weight, axis(weight, 0), axis(weight, 1), n_digits, capacity, dense
     ),
+    "scan_weights": lambda weight, mask: (weight.new_empty(4, dtype=torch.int64),),
     "mean": _means,
     "sample": _states,
     "gibbs_steps": _both_states,
@@ -62,6 +63,7 @@ RESULTS: dict[str, Callable[..., tuple[Tensor, ...]]] = {
     "phase_sums": lambda **_: (),
     "ncg_update_": _found(3),
     "update_from_sums_": _found(3),
+    "gradient_update_": _found(3),
     "train_steps_": _found(4),
     "free_energy": lambda visible_bias, n_chains, **_: (
         visible_bias.new_empty(n_chains, dtype=torch.float64),

@@ -17,6 +17,7 @@ RECORDS: dict[str, Any] = {
         records.Draw,
         records.Phases,
         records.PhaseSums,
+        records.Gradients,
         records.Batch,
         records.Rates,
         records.Parameters,
@@ -29,6 +30,7 @@ SIGNATURES = {
     "unpack_states": "Tensor packed, int n_chains -> Tensor",
     "pack_weights": "Tensor weight, Tensor? mask, int n_digits, int weight_exponent, int? capacity "
     "-> (Tensor, Tensor)",
+    "scan_weights": "Tensor weight, Tensor mask -> Tensor",
     "mean": "Tensor states, int n_chains, Layer layer -> Tensor",
     "sample": "Tensor states, int n_chains, Layer layer, Draw draw, int stream -> Tensor",
     "gibbs_steps": "Tensor visible, int n_chains, Model model, int n_steps, Draw draw, "
@@ -40,6 +42,8 @@ SIGNATURES = {
     "int n_labels -> Tensor",
     "update_from_sums_": "Parameters parameters, PhaseSums data, PhaseSums model, int n_rows, "
     "int n_chains, bool data_levels, Rates rates, int weight_exponent, int n_labels -> Tensor",
+    "gradient_update_": "Parameters parameters, Gradients gradients, Rates rates, "
+    "int weight_exponent, int n_labels -> Tensor",
     "train_steps_": "Parameters parameters, Batch batch, Rates rates, Draw draw, "
     "int weight_exponent, int n_labels, float least, float most -> Tensor",
     "free_energy": "Tensor visible, int n_chains, Layer layer, Tensor visible_bias -> Tensor",

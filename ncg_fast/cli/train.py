@@ -195,7 +195,7 @@ def _likelihood(rbm: RBM, task: Experiment, history: History) -> list[str]:
     last = history[-1]
     train, test = (last.train_nll, last.train_nll_error), (last.test_nll, last.test_nll_error)
     if last.train_nll is None:
-        log_z = partition.exact_or_ais(rbm, data=task.train.rows)
+        log_z = partition.exact_or_ais(rbm, data=task.train.rows, progress=False)
         train, test = (evaluate.nll(rbm, part.rows, log_z) for part in (task.train, task.test))
     shown = [
         f"{name} {mean:.2f} ± {error:.2f}"

@@ -11,35 +11,49 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ncg_fast import checks
-from ncg_fast.evaluation import partition
-from ncg_fast.evaluation.partition import LogPartition
+from ncg_fast.evaluation import annealing, partition
+from ncg_fast.evaluation.annealing import LogPartition
+from ncg_fast.evaluation.bounds import LogPartitionBounds
 from ncg_fast.model import units
 from ncg_fast.model.rbm import RBM, check_machine
 
 
 class LogLikelihood(NamedTuple):
-    """Mean of log p(v) over rows in nats, its standard error, and each row's, float64 (n,)."""
+    """Mean of log p(v) over rows in nats, its standard error, and each row's, float64 (n,).
+
+    bounds: the mean with the upper and with the lower value of log Z, where both are known.
+    """
 
     mean: float
     standard_error: float
     per_sample: Tensor
+    bounds: tuple[float, float] | None = None
 
 
+@torch.no_grad()
 def log_likelihood(
-    rbm: RBM, x: Tensor, *, log_z: float | LogPartition | None = None, **ais: Any
+    rbm: RBM,
+    x: Tensor,
+    *,
+    log_z: float | LogPartition | LogPartitionBounds | None = None,
+    bounds: bool = False,
+    **ais: Any,
 ) -> LogLikelihood:
     """Log-likelihood log p(v) = -F(v) - log Z of each row, and its mean.
 
     Args:
         rbm: label units, where it has any, are part of v: see ``with_labels``.
         x: (n, n_visible) or (n_visible,), bool, uint8 or floating, only 0 and 1, n at least 1.
-        log_z: from an earlier call; None: ``log_partition`` where the smaller layer has at most 25
-            units, else ``log_partition_ais``.
+        log_z: from an earlier call, also of ``log_partition_bounds``; None: ``log_partition`` where
+            the smaller layer has at most 25 units and some 10 s will do, else
+            ``log_partition_ais``.
+        bounds: whether to take ``log_partition_bounds`` instead of ``log_partition_ais``.
         ais: arguments of ``log_partition_ais``, for machines whose log Z is not exact; data is x
             unless given. Not together with log_z.
 
     Returns:
-        the mean in nats, its standard error, and log p(v) of each row.
+        the mean in nats, its standard error, log p(v) of each row, and with bounds on log Z (lower,
+        upper) of the mean; the mean itself is then the upper one.
 
     Raises:
         ValueError: wrong shape, dtype or range; values other than 0 and 1; no rows.
@@ -48,8 +62,8 @@ def log_likelihood(
         standard_error is sqrt(s**2 / n + e**2), s the standard deviation over rows, e the standard
         error of log Z (0 where exact or a plain number): the error of the mean for the source that
         the rows were drawn from; NaN for one row. For these rows alone e counts: pass the result of
-        ``log_partition_ais`` as log_z to know it. AIS is biased low in log Z, so high in log p(v).
-        Deterministic by seed.
+        ``log_partition_ais`` as log_z to know it. AIS is biased low in log Z, so high in log p(v):
+        bounds show how much that may be. Deterministic by seed.
 
     Example:
         >>> rbm = RBM(3, 2, weight_scale=0.0)
@@ -65,21 +79,28 @@ def log_likelihood(
         raise checks.error(op, rule, tuple(x.shape), "Pass the rows to evaluate.")
     if rows.dtype != torch.bool:
         raise checks.error(op, "x must hold only 0 and 1", "values in between", "Binarise it.")
-    partition.check_ais(op, ais)
-    if log_z is not None and ais:
-        rule = "options of AIS must be left out with log_z"
-        raise checks.error(op, rule, ", ".join(ais), "Pass one of the two.")
+    annealing.check_ais(op, ais)
+    both_sides = checks.flag(op, "bounds", bounds)
+    if log_z is not None and (ais or both_sides):
+        rule, given = "options of AIS must be left out with log_z", [*ais, *["bounds"] * both_sides]
+        raise checks.error(op, rule, ", ".join(given), "Pass one of the two.")
     if log_z is None:
-        base = {} if ais.get("base") == "uniform" else {"data": x}
-        log_z = partition.exact_or_ais(rbm, **{**base, **ais})
+        base = {"data": x} if ais.get("base") in (None, "data") or both_sides else {}
+        estimate = partition.bounds_of if both_sides else partition.exact_or_ais
+        log_z = estimate(rbm, **{**base, **ais})
+    both = log_z if isinstance(log_z, LogPartitionBounds) else None
+    log_z = log_z if both is None else both.lower
     if not isinstance(log_z, LogPartition):
         log_z = LogPartition(checks.number(op, "log_z", log_z), 0.0, math.inf)
     per_sample = -rbm.free_energy(rows) - log_z.value
     variance = float(per_sample.var()) / n if n > 1 else math.nan
     standard_error = math.sqrt(variance + log_z.standard_error**2)
-    return LogLikelihood(float(per_sample.mean()), standard_error, per_sample)
+    mean = float(per_sample.mean())
+    between = None if both is None else (mean - both.gap, mean)
+    return LogLikelihood(mean, standard_error, per_sample, between)
 
 
+@torch.no_grad()
 def pseudo_log_likelihood(rbm: RBM, x: Tensor, *, seed: int = 0) -> Tensor:
     """Stochastic pseudo-log-likelihood as in scikit-learn's ``BernoulliRBM.score_samples``.
 

@@ -22,7 +22,7 @@ The ops stand in files of five families: packing, sampling, update, training, en
 
 from __future__ import annotations
 
-from ncg_fast.backends.records import Parameters, PhaseSums
+from ncg_fast.backends.records import Gradients, Parameters, PhaseSums
 from ncg_fast.ops.energy import anneal, free_energy
 from ncg_fast.ops.packing import pack_states, pack_weights, unpack_states
 from ncg_fast.ops.sampling import (
@@ -33,15 +33,23 @@ from ncg_fast.ops.sampling import (
     visible_mean,
 )
 from ncg_fast.ops.training import train_step_, train_steps_
-from ncg_fast.ops.update import connection_gradient, ncg_update_, phase_sums, update_from_sums_
+from ncg_fast.ops.update import (
+    connection_gradient,
+    gradient_update_,
+    ncg_update_,
+    phase_sums,
+    update_from_sums_,
+)
 
 __all__ = [
+    "Gradients",
     "Parameters",
     "PhaseSums",
     "anneal",
     "connection_gradient",
     "free_energy",
     "gibbs_steps",
+    "gradient_update_",
     "hidden_mean",
     "ncg_update_",
     "pack_states",

@@ -167,18 +167,18 @@ def both_directions(op: str, to_hidden: Tensor, to_visible: Tensor) -> None:
 
 
 def ladder(op: str, betas: Tensor) -> Tensor:
-    """Inverse temperatures from 0 to 1; on a GPU their values are not looked at."""
+    """Inverse temperatures, up or down; on a GPU their values are not looked at."""
     (n_betas,) = axes(op, "betas", betas, ("n_betas",))
     tensor(op, "betas", betas, torch.float64, (n_betas,), "(n_betas,)")
     if n_betas < 2:
-        remedy = "Pass 0 and 1, and values between."
+        remedy = "Pass two ends, and values between."
         raise error(op, "betas must have at least two entries", n_betas, remedy)
     if shows_values(betas):
-        if not (betas[1:] >= betas[:-1]).all():
-            actual = "a ladder that does, or NaN"
-            raise error(op, "betas must not decrease", actual, "Sort them.")
+        if not ((betas[1:] >= betas[:-1]).all() or (betas[1:] <= betas[:-1]).all()):
+            actual = "a ladder that does both, or NaN"
+            raise error(op, "betas must either rise or fall", actual, "Sort them.")
         first, last = float(betas[0]), float(betas[-1])
-        if (first, last) != (0.0, 1.0):
-            rule, actual = "betas must begin with 0 and end with 1", f"{first:g} and {last:g}"
-            raise error(op, rule, actual, "Add the ends.")
+        if not (0 <= first <= 1 and 0 <= last <= 1):
+            actual = f"ends {first:g} and {last:g}"
+            raise error(op, "betas must be in [0, 1]", actual, "Scale them.")
     return betas

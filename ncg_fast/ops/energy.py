@@ -71,20 +71,22 @@ def anneal(
     step: int = 0,
     unit_offset: int = 0,
 ) -> tuple[Tensor, Tensor]:
-    """Annealed importance sampling along a ladder of betas (Salakhutdinov & Murray 2008).
+    """Annealed importance sampling along a ladder of betas, up or down.
 
     p_beta(v) = exp((1 - beta) a.v + beta b.v) prod_i (1 + exp(beta x_i)); for each t the log-weight
     gains log p_beta_t(v) - log p_beta_(t-1)(v), then v makes one sweep at beta_t with the draws of
     number step + t.
 
     Args:
-        visible: packed states of B = n_chains draws from the base model sigmoid(a).
+        visible: packed states of B = n_chains draws from p_beta_0; at beta_0 = 0 that is the base
+            model sigmoid(a).
         to_hidden: digits from ``pack_weights``.
         to_visible: digits from ``pack_weights``.
         visible_bias: (n_visible,) float32, b.
         hidden_bias: (n_hidden,) float32.
         base_bias: (n_visible,) float32, a.
-        betas: (T,) float64, from 0 to 1, not decreasing.
+        betas: (T,) float64 in [0, 1], T at least 2, not decreasing or not increasing. The values
+            are looked at on a CPU only.
         weight_exponent: of the digits.
         n_chains: B.
         seed: in [0, 2**63).
@@ -93,7 +95,8 @@ def anneal(
         unit_offset: global index of the first hidden unit, a multiple of 32 in [0, 2**23).
 
     Returns:
-        (packed states, log-weights float64 (B,)); log Z = log Z_base + log mean exp(log-weights).
+        (packed states, log-weights float64 (B,)); mean exp(log-weights) estimates the ratio of the
+        partition functions at the last and the first beta: Z / Z_base from 0 to 1.
 
     Raises:
         ValueError: wrong shape, dtype, device or range.
@@ -101,7 +104,9 @@ def anneal(
 
     Note:
         The states are deterministic by seed, the same bits everywhere; the log-weights agree to
-        1e-10 relative. Cost: a sweep a beta. mean exp(log-weights) is unbiased, its log is not.
+        1e-10 relative. Cost: a sweep a beta. mean exp(log-weights) is unbiased, its log is not. A
+        ladder in pieces, each beginning with the last beta of the one before and its sweeps, step +
+        T - 1, gives the states of one call; its log-weights add up.
 
     Example:
         >>> from ncg_fast import ops
@@ -110,6 +115,9 @@ def anneal(
         >>> zeros, betas = torch.zeros(3), torch.linspace(0, 1, 5, dtype=torch.float64)
         >>> ops.anneal(start, *digits, zeros, torch.zeros(2), zeros, betas, 1, 4, seed=0)[1]
         tensor([0., 0., 0., 0.], dtype=torch.float64)
+
+    Source: Salakhutdinov & Murray (ICML 2008); downward Burda, Grosse & Salakhutdinov (AISTATS
+    2015).
     """
     op = "anneal"
     model = Model(to_hidden, to_visible, visible_bias, hidden_bias, weight_exponent)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ncg_fast.backends.formats import described, is_sparse
-from ncg_fast.backends.records import Batch, Parameters, Phases, PhaseSums, Rates
+from ncg_fast.backends.records import Batch, Gradients, Parameters, Phases, PhaseSums, Rates
 from ncg_fast.checks import (
     MAX_CHAINS,
     MAX_FLOAT32,
@@ -125,6 +125,23 @@ def parameters(op: str, given: Parameters, n_labels: int) -> tuple[int, int]:
     return shape
 
 
+def gradients(op: str, given: Gradients, of: Parameters) -> Gradients:
+    """Of checked parameters, or None."""
+    if not isinstance(given, Gradients):
+        remedy = "Make one of tensors."
+        raise error(op, "gradients must be ops.Gradients", typed(given), remedy)
+    if given.by_strength is not None and of.connection_strength is None:
+        rule = "by_strength must be None where there are no strengths"
+        raise error(op, rule, typed(given.by_strength), "Leave it out.")
+    moved = of.weight, of.connection_strength, of.visible_bias, of.hidden_bias
+    words = _PAIR, _PAIR, "(n_visible,)", "(n_hidden,)"
+    for (name, gradient), like, text in zip(given._asdict().items(), moved, words, strict=True):
+        if gradient is not None and like is not None:
+            tensor(op, name, gradient, torch.float32, tuple(like.shape), text)
+    same_device(op, weight=of.weight, **given._asdict())
+    return given
+
+
 def chains(op: str, given: Tensor | None, n_chains: int | None, n_visible: int, n_rows: int) -> int:
     """Packed persistent chains, which are written, or None for CD; their number."""
     if given is None:
@@ -185,7 +202,7 @@ def rates(op: str, given: Rates, velocity: Any = True) -> Rates:
 
 
 def limits(op: str, least: float, most: float) -> tuple[float, float]:
-    """The range of max |W| within which batches follow each other."""
+    """The range of max |W∘A| within which batches follow each other."""
     least = number(op, "least", least, 0.0)
     if not isinstance(most, int | float) or isinstance(most, bool) or not most >= 0:
         raise error(op, "most must be a number of at least 0, or inf", most, "Leave it out.")

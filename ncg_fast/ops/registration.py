@@ -20,7 +20,7 @@ from ncg_fast.backends import records
 from ncg_fast.backends.results import RESULTS, returned
 from ncg_fast.backends.signatures import RECORDS, SIGNATURES, arguments
 
-_WRITING = "phase_sums", "ncg_update_", "update_from_sums_", "train_steps_"
+_WRITING = "phase_sums", "ncg_update_", "update_from_sums_", "gradient_update_", "train_steps_"
 _WRITTEN = {*records.Parameters._fields, "chains", "sums_products", "sums_visible", "sums_hidden"}
 
 

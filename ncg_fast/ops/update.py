@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ncg_fast import checks
 from ncg_fast.backends.formats import StateFormat, state_format
-from ncg_fast.backends.records import Parameters, Phases, PhaseSums, Rates
+from ncg_fast.backends.records import Gradients, Parameters, Phases, PhaseSums, Rates
 from ncg_fast.ops import arguments, learning_arguments
 from ncg_fast.ops.registration import registered
 
@@ -56,10 +56,8 @@ def connection_gradient(
         tensor([[1., 1., 1.],
                 [1., 1., 1.]])
     """
-    op, phases = (
-        "connection_gradient",
-        Phases(hidden_data, visible_data, hidden_model, visible_model),
-    )
+    op = "connection_gradient"
+    phases = Phases(hidden_data, visible_data, hidden_model, visible_model)
     shape = learning_arguments.phases(op, phases)
     if weight is not None:
         checks.tensor(op, "weight", weight, torch.float32, shape, "(n_hidden, n_visible)")
@@ -69,10 +67,9 @@ def connection_gradient(
         checks.tensor(op, "mask", mask, torch.bool, shape, "(n_hidden, n_visible)")
         checks.same_device(op, hidden_data=hidden_data, mask=mask)
         mask = mask.contiguous()
-    result: tuple[Tensor, Tensor, Tensor, Tensor, Tensor] = registered.connection_gradient(
-        *phases, weight, mask
-    )
-    return result
+    found: tuple[Tensor, ...] = registered.connection_gradient(*phases, weight, mask)
+    difference, by_weight, by_strength, by_visible, by_hidden = found
+    return difference, by_weight, by_strength, by_visible, by_hidden
 
 
 def phase_sums(hidden: Tensor, visible: Tensor, sums: PhaseSums | None = None) -> PhaseSums:
@@ -145,11 +142,8 @@ def ncg_update_(
 
     Args:
         parameters: tensors that are written.
-        hidden_data: levels, int32 (n_rows, n_hidden).
-        visible_data: packed states or levels of the n_rows data rows.
-        hidden_model: levels, int32 (n_chains, n_hidden).
-        visible_model: packed states of the n_chains chains.
-        weight_exponent: of the digits; the caller repacks when max |W| asks for another.
+        hidden_data, visible_data, hidden_model, visible_model: as in ``connection_gradient``.
+        weight_exponent: of the digits; the caller repacks when max |W∘A| asks for another.
         n_labels: the last n_labels visible units have no strength: their mask stays.
         lr: rate of weights and biases, in [0, 3.4e38], as the other rates.
         lr_strength: rate of the connection strengths.
@@ -157,34 +151,30 @@ def ncg_update_(
         weight_decay: at least 0.
 
     Returns:
-        float64 (3,): max |W|, NaN or infinite where a weight or bias is, NaN where a strength is;
-        connections switched on; connections switched off.
+        float64 (3,): max |W∘A| of the new mask, NaN or infinite where a weight that is on or a bias
+        is, NaN where a strength is; connections switched on; connections switched off.
 
     Raises:
         ValueError: wrong shape, dtype, device or range; sizes that differ.
         RuntimeError: no back end serves the device.
 
     Note:
-        Deterministic, the same bits everywhere. One pass over the pairs; nothing is allocated but
-        the result.
+        Deterministic, the same bits everywhere. One pass over the pairs, in place.
 
     Example:
         >>> from ncg_fast import ops
         >>> weight, mask = torch.zeros(2, 3), torch.ones(2, 3, dtype=torch.bool)
         >>> digits = ops.pack_weights(weight, mask, 2, 1)
-        >>> biases = torch.zeros(3), torch.zeros(2)
-        >>> parameters = ops.Parameters(weight, None, mask, *biases, *digits)
+        >>> parameters = ops.Parameters(weight, None, mask, torch.zeros(3), torch.zeros(2), *digits)
         >>> on, off = (torch.full((1, 2), level, dtype=torch.int32) for level in (65535, 0))
         >>> visible = ops.pack_states(torch.ones(1, 3, dtype=torch.uint8))
-        >>> ops.ncg_update_(
-        ...     parameters, on, visible, off, visible, weight_exponent=1, lr=0.5
-        ... ).tolist()
+        >>> phases = on, visible, off, visible
+        >>> ops.ncg_update_(parameters, *phases, weight_exponent=1, lr=0.5).tolist()
         [0.5, 0.0, 0.0]
     """
     op, phases = "ncg_update_", Phases(hidden_data, visible_data, hidden_model, visible_model)
     sizes = learning_arguments.parameters(op, parameters, n_labels)
-    given = learning_arguments.phases(op, phases)
-    if given != sizes:
+    if (given := learning_arguments.phases(op, phases)) != sizes:
         rule = f"phases must be of (n_hidden, n_visible) = {sizes} units"
         raise checks.error(op, rule, given, "Pass states of this machine.")
     checks.same_device(op, weight=parameters.weight, hidden_data=hidden_data)
@@ -216,15 +206,9 @@ def update_from_sums_(
         parameters: tensors that are written.
         data: sums of n_rows data rows, from ``phase_sums``.
         model: sums of n_chains chains, whose visible states were packed.
-        n_rows: in [1, 2**31].
-        n_chains: in [1, 2**31].
+        n_rows, n_chains: in [1, 2**31].
         data_levels: whether the visible data were levels.
-        weight_exponent: of the digits, as in ``ncg_update_``, as for what follows.
-        n_labels: label units.
-        lr: rate of weights and biases.
-        lr_strength: rate of the connection strengths.
-        momentum: in [0, 1].
-        weight_decay: at least 0.
+        weight_exponent, n_labels, lr, lr_strength, momentum, weight_decay: as in ``ncg_update_``.
 
     Returns:
         as ``ncg_update_``.
@@ -244,10 +228,8 @@ def update_from_sums_(
         >>> on, off = (torch.full((1, 2), level, dtype=torch.int32) for level in (65535, 0))
         >>> visible = ops.pack_states(torch.ones(1, 3, dtype=torch.uint8))
         >>> data, model = (ops.phase_sums(hidden, visible) for hidden in (on, off))
-        >>> counts = {"n_rows": 1, "n_chains": 1}
-        >>> ops.update_from_sums_(
-        ...     parameters, data, model, **counts, weight_exponent=1, lr=0.5
-        ... ).tolist()
+        >>> given = {"n_rows": 1, "n_chains": 1, "weight_exponent": 1, "lr": 0.5}
+        >>> ops.update_from_sums_(parameters, data, model, **given).tolist()
         [0.5, 0.0, 0.0]
     """
     op = "update_from_sums_"
@@ -261,8 +243,58 @@ def update_from_sums_(
     arguments.exponent(op, weight_exponent)
     rates = Rates(lr, lr_strength, momentum, weight_decay)
     rates = learning_arguments.rates(op, rates, parameters.weight_velocity)
-    counts = n_rows, n_chains, bool(data_levels)
-    found: Tensor = registered.update_from_sums_(
-        *parameters, *data, *model, *counts, *rates, weight_exponent, n_labels
-    )
+    counted = *data, *model, n_rows, n_chains, bool(data_levels)
+    given = *parameters, *counted, *rates, weight_exponent, n_labels
+    found: Tensor = registered.update_from_sums_(*given)
+    return found
+
+
+def gradient_update_(
+    parameters: Parameters,
+    gradients: Gradients,
+    *,
+    weight_exponent: int,
+    n_labels: int = 0,
+    lr: float,
+    lr_strength: float = 0.0,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+) -> Tensor:
+    """``ncg_update_`` from gradients of the loss, as torch holds them in ``.grad``.
+
+    -by_weight takes the place of G, -by_strength that of W∘G. A tensor whose gradient is None stays
+    as it is, its velocity, too; without by_strength the mask stays.
+
+    Args:
+        parameters: tensors that are written.
+        gradients: float32, like weight, connection_strength, visible_bias and hidden_bias, or None.
+        weight_exponent, n_labels, lr, lr_strength, momentum, weight_decay: as in ``ncg_update_``.
+
+    Returns:
+        as ``ncg_update_``.
+
+    Raises:
+        ValueError: wrong shape, dtype, device or range; by_strength without strengths.
+        RuntimeError: no back end serves the device.
+
+    Note:
+        Deterministic, the same bits everywhere: those of ``ncg_update_``, given its gradients.
+
+    Example:
+        >>> from ncg_fast import ops
+        >>> weight, mask = torch.zeros(2, 3), torch.ones(2, 3, dtype=torch.bool)
+        >>> digits = ops.pack_weights(weight, mask, 2, 1)
+        >>> parameters = ops.Parameters(weight, None, mask, torch.zeros(3), torch.zeros(2), *digits)
+        >>> gradients = ops.Gradients(by_weight=-torch.ones(2, 3))
+        >>> ops.gradient_update_(parameters, gradients, weight_exponent=1, lr=0.5).tolist()
+        [0.5, 0.0, 0.0]
+    """
+    op = "gradient_update_"
+    learning_arguments.parameters(op, parameters, n_labels)
+    learning_arguments.gradients(op, gradients, parameters)
+    arguments.exponent(op, weight_exponent)
+    rates = Rates(lr, lr_strength, momentum, weight_decay)
+    rates = learning_arguments.rates(op, rates, parameters.weight_velocity)
+    given = *parameters, *gradients, *rates, weight_exponent, n_labels
+    found: Tensor = registered.gradient_update_(*given)
     return found

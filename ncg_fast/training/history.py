@@ -92,6 +92,7 @@ class History(Sequence[EpochRecord]):
         return [asdict(record) for record in self.records]
 
 
+@torch.no_grad()
 def measure(
     rbm: RBM,
     rows: Tensor,
@@ -139,7 +140,7 @@ def _free_energy_gap(rbm: RBM, rows: Tensor, held_out: Tensor) -> float:
 
 def _nll(rbm: RBM, rows: Tensor, held_out: Tensor | None) -> dict[str, float]:
     """NLL of both sets with one log Z: exact where the smaller layer is small, else by AIS."""
-    log_z, measured = partition.exact_or_ais(rbm, data=rows), {}
+    log_z, measured = partition.exact_or_ais(rbm, data=rows, progress=False), {}
     for name, x in (("train", rows), ("test", held_out)):
         if x is not None:
             found = likelihood.log_likelihood(rbm, x, log_z=log_z)

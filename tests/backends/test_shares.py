@@ -102,6 +102,31 @@ def test_hidden_units(backend: BackEnd, capacity: int | None) -> None:
         same_bits((torch.cat(drawn),), want, variant)
 
 
+@sparse_or_dense
+def test_updates_of_hidden_units(backend: BackEnd, capacity: int | None) -> None:
+    """By gradients, each share gains what it would in the whole."""
+    m = machine(backend, capacity)
+    parameters, settings = m.learning("momentum")
+    gradients = m.gradients()
+    by_row = "weight", "connection_strength", "mask", "hidden_bias"
+    by_row += "weight_velocity", "hidden_velocity"
+    for variant in backend.variants():
+        shares = []
+        for rows in (slice(0, 32), slice(32, None)):
+            own = {name: getattr(parameters, name)[rows] for name in by_row}
+            given = own["weight"], own["mask"], 2, m.exponent, capacity and own["mask"].numel()
+            own["to_hidden"], own["to_visible"] = pack_weights(*given)
+            by_weight, by_strength, by_visible, by_hidden = gradients
+            loss = ops.Gradients(by_weight[rows], by_strength[rows], by_visible, by_hidden[rows])
+            share = parameters._replace(**own)
+            _, *got = backend.run("gradient_update_", share, loss, **settings)
+            shares.append(ops.Parameters(*got))
+        _, *whole = backend.run("gradient_update_", parameters, gradients, **settings)
+        for name in by_row:
+            got = torch.cat([getattr(share, name) for share in shares])
+            same_bits(got, getattr(ops.Parameters(*whole), name), f"{name}, {variant}")
+
+
 @pytest.mark.parametrize(
     ("n_rows", "real"), [(16384, False), (16385, False), (32700, False), (65537, True)]
 )

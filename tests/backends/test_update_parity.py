@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 from backend_choice import BackEnd
-from parity import N_DIGITS, WITH_ROWS, Machine, Shape, agree, wanted
+from parity import N_DIGITS, WITH_ROWS, Machine, Shape, agree, same_bits, wanted
 from torch import Tensor
 
 from ncg_fast import ops
-from ncg_fast.backends.formats import pack_states
+from ncg_fast.backends.formats import pack_states, pack_weights
 from ncg_fast.backends.numerics import LEVELS, MIN_EXPONENT
 
 
@@ -140,6 +140,68 @@ def test_update_from_sums(backend: BackEnd, shape: Shape, options: str) -> None:
         once = backend.run("update_from_sums_", parameters, data, model, **counts, **settings)
         whole = backend.run("ncg_update_", parameters, *phases, **settings)
         assert all(torch.equal(a, b) for a, b in zip(once, whole, strict=True))
+
+
+NAMES = ops.Gradients._fields
+WITHOUT = [(), NAMES[:1], NAMES[1:2], NAMES[2:], NAMES[:2], NAMES[1:], NAMES]
+
+
+@pytest.mark.parametrize("without", WITHOUT)
+@pytest.mark.parametrize("options", ["plain", "momentum", "fixed", "labels"])
+@pytest.mark.parametrize("shape", WITH_ROWS)
+def test_gradient_update(
+    backend: BackEnd, shape: Shape, options: str, without: tuple[str, ...]
+) -> None:
+    m = Machine(shape, 2)
+    m.weight[0, 0] = -0.0  # what has no gradient keeps its sign
+    parameters, settings = m.learning(options)
+    fixed = ("by_strength",) if options == "fixed" else ()
+    gradients = m.gradients((*without, *fixed))
+    agree(backend, "gradient_update_", parameters, gradients, **settings)
+
+
+@pytest.mark.parametrize("options", ["plain", "momentum", "fixed", "labels"])
+def test_gradients_of_the_phases_update_as_the_phases(backend: BackEnd, options: str) -> None:
+    m = Machine((67, 61, 66, 50), 2)
+    parameters, settings = m.learning(options)
+    for visible, equal in ((m.data, True), (m.data, False), (m.levels, False)):
+        phases = m.phases(visible, equal)
+        given = {"weight": m.weight, "mask": m.mask}
+        _, *gradients = backend.run("connection_gradient", *phases, **given)
+        by_weight, by_strength, by_visible, by_hidden = (-gradient for gradient in gradients)
+        strengths = None if options == "fixed" else by_strength
+        loss = ops.Gradients(by_weight, strengths, by_visible, by_hidden)
+        got = backend.run("gradient_update_", parameters, loss, **settings)
+        same_bits(got, backend.run("ncg_update_", parameters, *phases, **settings), options)
+
+
+@pytest.mark.parametrize("without", WITHOUT)
+def test_what_has_no_gradient_stays(backend: BackEnd, without: tuple[str, ...]) -> None:
+    """The tensor, and its velocity; without strengths' gradients the mask."""
+    m = Machine((67, 61, 5, 5), 2)
+    m.weight[0, 0] = -0.0
+    parameters, settings = m.learning("momentum")
+    found, *after = backend.run("gradient_update_", parameters, m.gradients(without), **settings)
+    stay = {
+        "by_weight": ("weight", "weight_velocity"),
+        "by_strength": ("connection_strength", "mask"),
+        "by_visible": ("visible_bias", "visible_velocity"),
+        "by_hidden": ("hidden_bias", "hidden_velocity"),
+    }
+    written = ops.Parameters(*after)
+    for gradient, names in stay.items():
+        for name in names:
+            old, new = (getattr(p, name).view(torch.uint8) for p in (parameters, written))
+            assert torch.equal(old, new) == (gradient in without), name
+    assert (found[1:].sum() == 0) == ("by_strength" in without)
+
+
+@pytest.mark.parametrize("options", ["plain", "momentum"])
+def test_gradient_update_of_sparse_digits(cpu_backend: BackEnd, options: str) -> None:
+    m = Machine((67, 61, 66, 66), 2)
+    m.digits = pack_weights(m.weight, m.mask, 2, m.exponent, 67 * 61)
+    parameters, settings = m.learning(options)
+    agree(cpu_backend, "gradient_update_", parameters, m.gradients(), **settings)
 
 
 @pytest.mark.slow

@@ -58,6 +58,37 @@ def test_evaluate_a_file_alone_by_ais(capsys):
     fails(capsys, args[:2], 2, message)
 
 
+def test_evaluate_from_both_sides(trained, capsys):
+    rows = np.random.default_rng(0).integers(0, 2, (12, 26), dtype=np.uint8)
+    np.savez("rows.npz", train=rows, test=rows[:5])
+    ncg_fast.save(RBM(26, 26, weight_scale=0.3), "model.safetensors")
+    args = ["evaluate", "model.safetensors", "--data", "rows.npz", "--threads", "1", "--bounds"]
+    args += ["--betas", "60", "--chains", "20"]
+    assert main([*args, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    rbm, rows = load("model.safetensors"), torch.from_numpy(rows)
+    both = evaluation.log_partition_bounds(rbm, betas=60, n_chains=20, data=rows)
+    for end, side in (("", both.lower), ("_upper", both.upper)):
+        assert found[f"log_partition{end}"] == side.value
+        assert found[f"log_partition{end}_standard_error"] == side.standard_error
+        for part, x in (("train", rows), ("test", rows[:5])):
+            expected = float(rbm.free_energy(x).detach().mean()) + side.value
+            assert found[part][f"nll{end}"] == pytest.approx(expected)
+    assert main(args) == 0
+    shown = capsys.readouterr().out
+    for start, key in (("at least", "nll"), ("at most", "nll_upper")):
+        (line,) = (each for each in shown.splitlines() if each.startswith(f"NLL {start}, nats"))
+        assert f"{found['train'][key]:.3f}" in line and f"{found['test'][key]:.3f}" in line
+    low, high = (
+        f"{side.value:.3f} ± {side.standard_error:.3f}" for side in (both.lower, both.upper)
+    )
+    assert f"log Z = {low} at least, {high} at most (log Z by AIS: 20 chains" in shown
+    assert main(["evaluate", str(trained), "--bounds", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["log_partition_upper"] == found["log_partition"]
+    assert found["train"]["nll_upper"] == found["train"]["nll"]
+
+
 def test_labels_are_learned_evaluated_and_clamped(labelled, capsys):
     assert main(["evaluate", str(labelled), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

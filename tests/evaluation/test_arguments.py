@@ -48,13 +48,13 @@ def ladder(*values):
         ),
         (
             lambda: ev.log_partition_ais(SMALL, base="flat"),
-            "log_partition_ais: base must be one of 'data', 'uniform', got 'flat'. "
-            "Choose one of these.",
+            "log_partition_ais: base must be one of 'data', 'sampled', 'uniform', "
+            "got 'flat'. Choose one of these.",
         ),
         (
             lambda: ev.log_partition_ais(SMALL, base="data"),
             'log_partition_ais: data must be given with base="data", got None. '
-            'Pass the training rows, or use base="uniform".',
+            'Pass the training rows, or use base="sampled".',
         ),
         (
             lambda: ev.log_partition_ais(SMALL, data=torch.zeros(4, 6)),
@@ -76,22 +76,59 @@ def ladder(*values):
         (
             ladder(0.5),
             "log_partition_ais: betas must have at least two entries, got 1. "
-            "Pass 0 and 1, and values between.",
+            "Pass two ends, and values between.",
         ),
         (
             ladder(0.1, 1.0),
             "log_partition_ais: betas must begin with 0 and end with 1, got 0.1 and 1. "
-            "Add the ends.",
+            "Add the ends, or turn it round.",
         ),
         (
             ladder(0.0, 0.6, 0.5, 1.0),
-            "log_partition_ais: betas must not decrease, got a ladder that does, or NaN. "
-            "Sort them.",
+            "log_partition_ais: betas must either rise or fall, got a ladder that does both, "
+            "or NaN. Sort them.",
         ),
         (
             ladder(0.0, math.nan, 1.0),
-            "log_partition_ais: betas must not decrease, got a ladder that does, or NaN. "
-            "Sort them.",
+            "log_partition_ais: betas must either rise or fall, got a ladder that does both, "
+            "or NaN. Sort them.",
+        ),
+        (
+            ladder(1.0, 0.0),
+            "log_partition_ais: betas must begin with 0 and end with 1, got 1 and 0. "
+            "Add the ends, or turn it round.",
+        ),
+        (
+            lambda: ev.log_partition_ais(SMALL, progress=1),
+            "log_partition_ais: progress must be True or False, got int 1. Pass one of the two.",
+        ),
+        (
+            lambda: ev.log_partition(SMALL, progress=None),
+            "log_partition: progress must be True or False, got NoneType None. "
+            "Pass one of the two.",
+        ),
+        (
+            lambda: ev.log_partition_bounds(SMALL, n_sweeps=0),
+            "log_partition_bounds: n_sweeps must be at least 1, got 0. Pass 1 or more.",
+        ),
+        (
+            lambda: ev.log_partition_bounds(SMALL, base="data"),
+            'log_partition_bounds: data must be given with base="data", got None. '
+            'Pass the training rows, or use base="sampled".',
+        ),
+        (
+            lambda: ev.log_partition_bounds(SMALL, data=X[:0]),
+            "log_partition_bounds: data must have at least one row, got (0, 7). "
+            "Pass the training rows.",
+        ),
+        (
+            lambda: ev.log_likelihood(SMALL, X, log_z=1.0, bounds=True),
+            "log_likelihood: options of AIS must be left out with log_z, got bounds. "
+            "Pass one of the two.",
+        ),
+        (
+            lambda: ev.log_likelihood(SMALL, X, bounds="both"),
+            "log_likelihood: bounds must be True or False, got str 'both'. Pass one of the two.",
         ),
         (
             lambda: ev.log_likelihood(SMALL, X[:0]),
@@ -103,7 +140,7 @@ def ladder(*values):
         ),
         (
             lambda: ev.log_likelihood(SMALL, X.to(torch.uint8) + 255),
-            "log_likelihood: x must hold only 0 and 1, got values up to 255. "
+            "log_likelihood: x must hold only 0 and 1, got values in [255, 255]. "
             "Binarise it, or pass x / 255 as probabilities.",
         ),
         (
@@ -120,9 +157,9 @@ def ladder(*values):
             "log_likelihood: betas must be at least 2, got 1. Pass 2 or more.",
         ),
         (
-            lambda: ev.pseudo_log_likelihood(SMALL, X.long()),
-            "pseudo_log_likelihood: x must be bool, uint8 or floating (16 bits or more), "
-            "got torch.int64. Use x.to(torch.uint8), or .float() for probabilities.",
+            lambda: ev.pseudo_log_likelihood(SMALL, X.to(torch.complex64)),
+            "pseudo_log_likelihood: x must be bool, an integer or floating (16 bits or more), "
+            "got torch.complex64. Use x.to(torch.uint8), or .float() for probabilities.",
         ),
         (
             lambda: ev.pseudo_log_likelihood(SMALL, X, seed=0.5),
@@ -160,16 +197,16 @@ def ladder(*values):
         ),
         (
             lambda: ev.with_labels(X, [0, 1], 3),
-            "with_labels: labels must be a torch.Tensor, got list. Use torch.as_tensor(labels).",
+            "with_labels: labels must be a torch.Tensor, got list. Use torch.tensor(labels).",
         ),
         (
             lambda: ev.with_labels(X[0], Y, 3),
             "with_labels: x must have two axes (n, n_features), got (7,). Reshape it.",
         ),
         (
-            lambda: ev.with_labels(X.long(), Y, 3),
-            "with_labels: x must be bool, uint8 or floating (16 bits or more), "
-            "got torch.int64. Use x.to(torch.uint8), or .float() for probabilities.",
+            lambda: ev.with_labels(X.to(torch.complex64), Y, 3),
+            "with_labels: x must be bool, an integer or floating (16 bits or more), "
+            "got torch.complex64. Use x.to(torch.uint8), or .float() for probabilities.",
         ),
         (
             lambda: ev.with_labels(X, Y, 0),

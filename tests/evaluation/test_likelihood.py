@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 
 import numpy as np
 import pytest
 import textbook
 import torch
+from calls import Spy, serving
 from machines import random_rbm, random_rows
 
+from ncg_fast import RBM, backends
 from ncg_fast import evaluation as ev
-from ncg_fast.evaluation import partition
+from ncg_fast.evaluation import ladders, partition
+from ncg_fast.evaluation import progress as bars
+
+
+def zeros(n):
+    return torch.zeros(n, dtype=torch.float64)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (5, 7), (1, 11), (11, 1), (9, 8)])
@@ -23,7 +31,7 @@ def test_log_partition_is_the_enumerated_one(size, scale):
     assert ev.log_partition(rbm) == pytest.approx(expected, rel=1e-12, abs=1e-10)
 
 
-@pytest.mark.parametrize("table", [1, 60, 1000])
+@pytest.mark.parametrize("table", [1, 100, 2000])
 def test_log_partition_does_not_depend_on_its_table(monkeypatch, table):
     rbm = random_rbm(61, 9)
     whole = ev.log_partition(rbm)
@@ -38,6 +46,71 @@ def test_log_partition_of_huge_fields_is_finite():
         rbm.hidden_bias.fill_(-1e4)
     expected = textbook.log_partition(textbook.of(rbm))
     assert ev.log_partition(rbm) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("size", "exact"),
+    [
+        ((784, 21), True),
+        ((21, 784), True),
+        ((784, 22), False),
+        ((22, 784), False),
+        ((784, 25), False),
+        ((25, 50), True),
+        ((25, 70), False),
+        ((26, 26), False),
+    ],
+)
+def test_the_cost_decides_how_log_z_is_found(size, exact):
+    """By the sizes alone; nobody waits for minutes who did not ask for it."""
+    rbm = RBM(*size)
+    assert partition.is_exact(rbm) is exact
+    spy = Spy(
+        backends.select("cpu"), anneal=lambda visible, n_chains, **_: (visible, zeros(n_chains))
+    )
+    if not exact:
+        with serving(spy):
+            ev.log_likelihood(rbm, random_rows(9, size[0]), betas=5)
+        assert spy.given("anneal")
+
+
+@pytest.mark.parametrize("progress", [False, True])
+def test_what_takes_long_says_so_and_has_a_bar(monkeypatch, capsys, progress):
+    rbm = random_rbm(9, 7)
+    calls = {
+        "log_partition": lambda: ev.log_partition(rbm, progress=progress),
+        "log_partition_ais": lambda: ev.log_partition_ais(rbm, betas=300, progress=progress),
+    }
+    for call in calls.values():
+        call()
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(bars, "LONG", 0.0)
+    for name, call in calls.items():
+        call()
+        shown = capsys.readouterr().err
+        if not progress:
+            assert shown == ""
+            continue
+        first, *bar = re.split(r"[\n\r]+", shown.strip())
+        n = {"log_partition": "1 pieces", "log_partition_ais": "299 sweeps"}[name]
+        assert first == f"{name}: {n} take some 0 s; Ctrl-C ends them at once."
+        assert f"{name}: 100%" in bar[-1]
+
+
+def test_ctrl_c_ends_the_enumeration_between_its_pieces(monkeypatch):
+    """Pieces are small, however large the machine is."""
+    sizes = []
+
+    def interrupted(x):
+        sizes.append(x.numel())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(partition, "_softplus_sum", interrupted)
+    for size in ((784, 25), (25, 25), (25, 4000)):
+        with pytest.raises(KeyboardInterrupt):
+            ev.log_partition(RBM(*size, weight_scale=0.0), progress=False)
+    assert len(sizes) == 3
+    assert max(sizes) <= 1 << 18
 
 
 LARGE = [pytest.param(seed, marks=pytest.mark.slow) for seed in (0, 5)]  # 20 units enumerated
@@ -82,22 +155,38 @@ def test_ais_of_independent_units_is_exact_at_any_ladder():
         rbm.visible_bias.fill_(
             math.log(4)
         )  # the smoothed mean (3 + 1) / (3 + 2): base and machine agree
-    result = ev.log_partition_ais(rbm, n_chains=3, betas=2, data=data)
+    result = ev.log_partition_ais(rbm, n_chains=30, betas=2, data=data)
     assert result.value == pytest.approx(textbook.log_partition(textbook.of(rbm)), abs=1e-5)
     assert result.standard_error < 1e-3
-    assert result.effective_sample_size == pytest.approx(3)
+    assert result.effective_sample_size == pytest.approx(30)
 
 
 def test_ais_takes_a_ladder_and_is_fixed_by_its_seed():
     rbm = random_rbm(7, 5)
-    even = ev.log_partition_ais(rbm, betas=11, seed=5)
-    ladder = torch.linspace(0, 1, 11, dtype=torch.float64)
-    assert ev.log_partition_ais(rbm, betas=ladder, seed=5) == even
-    assert (
-        ev.log_partition_ais(rbm, betas=11, base="uniform", data=random_rows(9, 7), seed=5) == even
-    )
-    assert ev.log_partition_ais(rbm, betas=11, seed=6).value != even.value
-    assert ev.log_partition_ais(rbm, betas=11, data=random_rows(9, 7), seed=5).value != even.value
+    found = ev.log_partition_ais(rbm, betas=11, seed=5)
+    ladder = ladders.checked("", 11)
+    assert ev.log_partition_ais(rbm, betas=ladder, seed=5) == found
+    assert ev.log_partition_ais(rbm, betas=11, base="sampled", seed=5) == found
+    uniform = ev.log_partition_ais(rbm, betas=11, base="uniform", seed=5)
+    data = {"data": random_rows(9, 7)}
+    assert ev.log_partition_ais(rbm, betas=11, base="uniform", **data, seed=5) == uniform
+    others = [ev.log_partition_ais(rbm, betas=11, seed=6), uniform]
+    others.append(ev.log_partition_ais(rbm, betas=11, **data, seed=5))
+    assert len({found.value, *(other.value for other in others)}) == 4
+
+
+def test_a_number_of_betas_makes_a_ladder_half_even_and_half_the_authors():
+    n_steps = 29_000
+    betas = ladders.checked("", n_steps + 1)
+    assert betas.dtype == torch.float64
+    assert (betas[0], betas[-1]) == (0, 1)
+    for below, authors in ((0.5, 500), (0.9, 4500)):
+        n_below = int((betas < below + 1e-12).sum()) - 1
+        assert n_below == round(n_steps * below / 2 + authors)
+    assert not ladders.is_even(betas)
+    steps = betas.diff()
+    assert (steps > 0).all()
+    assert ladders.checked("", 2).tolist() == [0, 1]
 
 
 def test_authors_betas_are_their_grid():
@@ -137,9 +226,12 @@ def test_log_likelihood_uses_ais_where_both_layers_are_large():
     plain = ev.log_likelihood(rbm, x, log_z=log_z.value)
     assert plain.mean == result.mean
     assert plain.standard_error == math.sqrt(rows_variance)
-    uniform = ev.log_likelihood(rbm, x, betas=30, base="uniform")
-    expected = ev.log_partition_ais(rbm, betas=30)
-    assert uniform.mean == pytest.approx(float(-rbm.free_energy(x).mean()) - expected.value)
+    for base in ("uniform", "sampled"):
+        found = ev.log_likelihood(rbm, x, betas=30, base=base)
+        expected = ev.log_partition_ais(rbm, betas=30, base=base)
+        assert found.mean == pytest.approx(
+            float(-rbm.free_energy(x).detach().mean()) - expected.value
+        )
 
 
 def test_log_likelihood_of_one_row():
@@ -202,7 +294,7 @@ def test_evaluating_does_not_change_training():
             rbm.train_step_(v, 2, lr=0.3, lr_strength=0.3)
         generator, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
         before = copy.deepcopy(watched.state_dict())
-        extra = watched._gibbs_step, watched._seed
+        extra = watched._draw()
         ev.log_partition(watched)
         ev.log_partition_ais(watched, betas=5, data=v)
         ev.log_likelihood(watched, v)
@@ -213,7 +305,7 @@ def test_evaluating_does_not_change_training():
         for name, value in before.items():
             if not name.endswith("_extra_state"):
                 assert torch.equal(value, after[name])
-        assert (watched._gibbs_step, watched._seed) == extra
+        assert (watched._draw()) == extra
         assert torch.equal(torch.get_rng_state(), generator)
         assert (np.random.get_state()[1] == numpy_state).all()
         assert all(p.grad is None for p in watched.parameters())

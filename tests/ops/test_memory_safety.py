@@ -263,7 +263,9 @@ def test_sparse_digits_of_one_memory() -> None:
 
 
 @pytest.mark.parametrize("capacity", [N_HIDDEN * N_VISIBLE], indirect=True)
-@pytest.mark.parametrize("op", ["ncg_update_", "update_from_sums_", "train_steps_"])
+@pytest.mark.parametrize(
+    "op", ["ncg_update_", "update_from_sums_", "gradient_update_", "train_steps_"]
+)
 @pytest.mark.parametrize(("at", "digits"), [(2, 5), (2, 6), (0, 5), (1, 6)])
 def test_lists_of_connections_share_no_memory(op: str, at: int, digits: int) -> None:
     """They are made of the weights and the mask, which are written before."""

@@ -49,6 +49,7 @@ def raw_arguments(m: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
     written = m["weight"], m["strength"], m["mask"], m["b"], m["c"], m["to_hidden"], m["to_visible"]
     velocities = torch.zeros_like(m["weight"]), torch.zeros(N_VISIBLE), torch.zeros(N_HIDDEN)
     phases = m["levels"], m["visible"], m["levels"].flip(0), m["visible"].flip(0)
+    gradients = m["weight"].clone(), None, m["b"].clone(), m["c"].clone()
     rates = 0.1, 0.5, 0.9, 0.01
     betas = torch.linspace(0, 1, 4, dtype=torch.float64)
     chains = m["visible"].clone()
@@ -62,6 +63,7 @@ def raw_arguments(m: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
         "pack_states": (m["rows"],),
         "unpack_states": (m["visible"], N),
         "pack_weights": (m["weight"], m["mask"], 2, exponent, None),
+        "scan_weights": (m["weight"], m["mask"]),
         "mean": (m["visible"], N, m["to_hidden"], m["c"], exponent),
         "sample": (m["hidden"], N, *model[1:3], exponent, *draw, torch.ones(N), 0, VISIBLE_STREAM),
         "gibbs_steps": (m["visible"], N, *model, exponent, 2, *draw, None, 0, m["visible"]),
@@ -71,6 +73,7 @@ def raw_arguments(m: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
         "update_from_sums_": (
             *(*written, *no_momentum, *sums, *sums, N, N, False, *rates, exponent, 0),
         ),
+        "gradient_update_": (*written, *velocities, *gradients, *rates, exponent, 2),
         "train_steps_": (
             *(*written, *no_momentum, *batch, *rates, *draw, None, 0, exponent, 0, 0.0, 1e30),
         ),

@@ -63,16 +63,6 @@ def test_environment_refuses_an_unknown_instruction_set() -> None:
     assert 'got "sse9"' in found.stderr
 
 
-def test_environment_refuses_an_unknown_word_on_teams() -> None:
-    environment = {**os.environ, "NCG_FAST_TEAMS": "never"}
-    code = "import ncg_fast; ncg_fast.RBM(2, 2).sample(1, 1)"
-    found = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
-    )
-    assert found.returncode != 0
-    assert 'NCG_FAST_TEAMS must be "always", got "never". Unset it' in found.stderr
-
-
 def test_import_needs_no_compiled_back_end() -> None:
     """Without _cpu the reference serves, with one warning and the same bits."""
     code = (

@@ -1,10 +1,12 @@
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
 import torch
 from checkout import ROOT
 
+import ncg_fast
 from ncg_fast import ops
 from ncg_fast.cli import build_parser
 
@@ -37,6 +39,16 @@ def test_the_example_runs_and_is_short(tmp_path, monkeypatch, capsys):
     mean, error = re.search(r"log p\(v\) = (\S+) ± (\S+) nats", shown).groups()
     assert -30 < float(mean) < -20 and 0 < float(error) < 1
     assert Path("samples.png").stat().st_size > 1000
+
+
+def test_the_loop_with_an_optimizer_runs():
+    lines = re.search(r"^    optimizer = .*?(?=\n\n)", README, re.DOTALL | re.MULTILINE).group()
+    images = ncg_fast.data.load("bars-and-stripes-4")
+    rbm = ncg_fast.RBM(16, 8, density=0.5, seed=0)
+    before = rbm.mask.clone()
+    names = {"ncg_fast": ncg_fast, "torch": torch, "images": images, "rbm": rbm}
+    exec(compile(textwrap.dedent(lines), "README.md", "exec"), names)
+    assert not torch.equal(rbm.mask, before)
 
 
 def test_commands_are_valid():

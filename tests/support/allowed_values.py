@@ -14,6 +14,7 @@ _BY_VALUES: dict[tuple[str, ...], dict[str, str]] = {
         "RBM.train_step_": "n_steps n_chains",
         "fit": "checkpoint_every epochs batch_size n_steps nll_every",
         "log_partition_ais": "n_chains seed",
+        "log_partition_bounds": "n_chains n_sweeps seed",
         "log_likelihood": "n_chains seed",
         "pseudo_log_likelihood": "seed",
         "with_labels": "n_labels",
@@ -34,6 +35,7 @@ _BY_VALUES: dict[tuple[str, ...], dict[str, str]] = {
         "ops.sample_visible": "seed chain_offset step",
         "ops.gibbs_steps": "n_chains seed chain_offset step n_steps",
         "ops.update_from_sums_": "n_rows n_chains n_labels",
+        "ops.gradient_update_": "n_labels",
         "ops.ncg_update_": "n_labels",
         "ops.train_step_": "n_rows n_steps n_chains n_labels seed chain_offset step",
         "ops.train_steps_": "n_rows n_steps seed chain_offset step",
@@ -43,16 +45,16 @@ _BY_VALUES: dict[tuple[str, ...], dict[str, str]] = {
     ("None",): {
         "RBM": "mask",
         "RBM.sample": "start",
-        "RBM.contrastive_divergence": "chains",
-        "RBM.connection_gradient": "chains",
         "RBM.train_step_": "chains velocities",
         "fit": "x_held_out n_chains",
         "log_partition_ais": "base",
+        "log_partition_bounds": "base",
         "ops.pack_weights": "mask",
         "ops.sample_hidden": "beta",
         "ops.sample_visible": "beta",
         "ops.gibbs_steps": "clamped",
         "ops.connection_gradient": "weight mask",
+        "ops.gradient_update_ gradients": "by_weight by_strength by_visible by_hidden",
         "ops.train_step_": "chains",
         "ops.train_step_ parameters": "connection_strength weight_velocity visible_velocity "
         "hidden_velocity",
@@ -60,7 +62,9 @@ _BY_VALUES: dict[tuple[str, ...], dict[str, str]] = {
     ("2 of NumPy", "0.5 of NumPy", "0.5", "2**70"): {
         "RBM.train_step_": "lr lr_strength weight_decay",
         "fit": "lr weight_decay",
+        "optim.NCG": "lr weight_decay",
         "ops.update_from_sums_": "lr lr_strength weight_decay",
+        "ops.gradient_update_": "lr lr_strength weight_decay",
         "ops.ncg_update_": "lr lr_strength weight_decay",
         "ops.train_step_": "lr lr_strength weight_decay",
         "ops.train_steps_": "lr lr_strength weight_decay",
@@ -73,33 +77,48 @@ _BY_VALUES: dict[tuple[str, ...], dict[str, str]] = {
         "ops.sample_visible": "weight_exponent",
         "ops.gibbs_steps": "weight_exponent",
         "ops.update_from_sums_": "weight_exponent",
+        "ops.gradient_update_": "weight_exponent",
         "ops.ncg_update_": "weight_exponent",
         "ops.train_step_": "weight_exponent",
         "ops.train_steps_": "weight_exponent",
         "ops.free_energy": "weight_exponent",
         "ops.anneal": "weight_exponent",
     },
-    ("no rows",): {
+    ("no rows", "three axes"): {
         "RBM.forward": "visible",
         "RBM.reconstruct": "visible",
         "RBM.free_energy": "visible",
         "RBM.sample_hidden": "visible",
+    },
+    ("three axes",): {
+        "RBM.contrastive_divergence": "visible",
+        "RBM.connection_gradient": "visible",
+        "RBM.train_step_": "visible",
+    },
+    ("None", "three axes"): {
+        "RBM.contrastive_divergence": "chains",
+        "RBM.connection_gradient": "chains",
+    },
+    ("no rows",): {
         "log_partition_ais": "data",
         "pseudo_log_likelihood": "x",
     },
     ("None", "2 of NumPy"): {
         "fit": "seed",
         "log_partition_ais": "betas",
+        "log_partition_bounds": "betas",
         "log_likelihood": "betas",
     },
     ("0.5 of NumPy", "0.5"): {
         "fit": "momentum",
+        "optim.NCG": "momentum",
         "random_mask": "density",
         "initial_mask": "density",
     },
     ("None", "2 of NumPy", "0.5 of NumPy", "0.5", "2**70"): {
         "RBM": "weight_scale",
         "fit": "lr_strength",
+        "optim.NCG": "lr_strength",
     },
     ("None", "float8", "NaN"): {
         "RBM.gibbs_steps": "clamp",
@@ -115,12 +134,12 @@ _BY_VALUES: dict[tuple[str, ...], dict[str, str]] = {
         "fit": "checkpoint_dir",
     },
     ("list",): {
-        "fit": "callbacks",
+        "fit": "callbacks batch_callbacks",
     },
     ("None", "2 of NumPy", "0.5 of NumPy", "-1", "0.5", "1e300", "2**70"): {
         "log_likelihood log_z": "log_z",
     },
-    ("no columns", "one column more", "NaN", "255"): {
+    ("no columns", "one column more", "NaN", "255", "int64"): {
         "with_labels": "x",
     },
     ("255",): {
@@ -130,6 +149,10 @@ _BY_VALUES: dict[tuple[str, ...], dict[str, str]] = {
         "ops.update_from_sums_": "data_levels",
         "fit": "shuffle persistent",
         "RBM.train_step_": "static",
+        "log_partition": "progress",
+        "log_partition_ais": "progress",
+        "log_partition_bounds": "progress",
+        "log_likelihood": "bounds",
     },
     ("2 of NumPy", "0.5 of NumPy", "0.5", "1e300", "2**70"): {
         "ops.train_steps_": "least",

@@ -50,7 +50,7 @@ class BackEnd(NamedTuple):
             yield self.name
             return
         isa, threads = self.compiled.instruction_set(), torch.get_num_threads()
-        self.compiled.form_teams(True)  # two threads are two, however busy the computer
+        self.compiled.await_helpers(True)  # two threads are two, however busy the computer
         try:
             for name in (isa,) if self.name == "amx" else ISAS:
                 self.compiled.use_instruction_set(name)
@@ -58,7 +58,7 @@ class BackEnd(NamedTuple):
                     torch.set_num_threads(n)
                     yield f"{name}, {n} threads"
         finally:
-            self.compiled.form_teams(False)
+            self.compiled.await_helpers(False)
             self.compiled.use_instruction_set(isa)
             torch.set_num_threads(threads)
 

@@ -29,7 +29,7 @@ def objects() -> list[Path]:
     return sorted(
         path
         for path in ROOT.glob("build/ncg_fast._cpu-*/csrc/cpu/**/*.o")
-        if path.stem not in ("barrier", "scratch") and _is_current(path)
+        if path.stem not in ("helpers", "scratch") and _is_current(path)
     )
 
 

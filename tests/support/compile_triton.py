@@ -17,7 +17,7 @@ from parity import SEED, Machine
 
 from ncg_fast.backends import formats
 from ncg_fast.backends.numerics import HIDDEN_STREAM
-from ncg_fast.backends.records import Batch, Draw, Model, Phases, PhaseSums, Rates
+from ncg_fast.backends.records import Batch, Draw, Gradients, Model, Phases, PhaseSums, Rates
 
 # Flushed subnormals, approximate operations: of float32 none may appear.
 INEXACT = re.compile(r"\b(?:add|sub|mul|fma|div|rcp|sqrt|ex2)[.\w]*(?:ftz|approx|full)[.\w]*\.f32")
@@ -56,6 +56,7 @@ def launches() -> None:
     model = Model(*m.digits, m.visible_bias, m.hidden_bias, m.exponent)
     exponent: dict[str, Any] = {"weight_exponent": m.exponent}
     ops.pack_weights(weight=m.weight, mask=m.mask, n_digits=3, capacity=None, **exponent)
+    ops.scan_weights(weight=m.weight, mask=m.mask)
     betas = torch.linspace(0, 1, 2, dtype=torch.float64)
     ladder = {"base_bias": m.visible_bias, "betas": betas, "draw": draw._replace(beta=None)}
     ops.anneal(visible=m.data, model=model, **n_chains, **ladder)
@@ -69,6 +70,9 @@ def launches() -> None:
     ops.train_steps_(batch=batch, draw=Draw(SEED), least=0.0, most=1.0, **given)
     counts = {"n_rows": m.n_rows, "n_chains": m.n_chains, "data_levels": True}
     ops.update_from_sums_(data=sums, model=sums, **counts, **given)
+    gradients = Gradients(m.weight, m.strength, m.visible_bias, m.hidden_bias)
+    for wanted in (gradients, Gradients(by_hidden=m.hidden_bias)):
+        ops.gradient_update_(gradients=wanted, **given)
 
 
 def compile_only(capability: int) -> Any:

@@ -81,6 +81,15 @@ class Machine:
         tensors = self.weight, None if fixed else self.strength, self.mask, *biases, *self.digits
         return ops.Parameters(*(None if t is None else t.clone() for t in (*tensors, *velocities)))
 
+    def gradients(self, without: tuple[str, ...] = ()) -> ops.Gradients:
+        """Random ones, of connections that are off, too, some of them zeros of either sign."""
+        g = torch.Generator().manual_seed(len(self.weight))
+        like = self.weight, self.weight, self.visible_bias, self.hidden_bias
+        values = (torch.randn(t.shape, generator=g) for t in like)
+        zeros = (torch.rand(t.shape, generator=g) < 0.2 for t in like)
+        found = (v.masked_fill(z, 0.0) * v.sign() for v, z in zip(values, zeros, strict=True))
+        return ops.Gradients(*found)._replace(**dict.fromkeys(without))
+
     def learning(self, options: str) -> tuple[ops.Parameters, dict[str, Any]]:
         """Parameters and settings of an update: plain, momentum, fixed or labels."""
         parameters = self.parameters(fixed=options == "fixed", momentum=options == "momentum")

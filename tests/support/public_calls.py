@@ -59,11 +59,20 @@ MODEL = {"to_hidden": TO_HIDDEN, "to_visible": TO_VISIBLE, "visible_bias": B, "h
 HALF = {"weight_exponent": 1, "n_chains": N}
 DRAW = {"seed": 0, "chain_offset": 0, "step": 0, "unit_offset": 0}
 SUMS = ops.PhaseSums(*(torch.zeros(shape, dtype=torch.int64) for shape in ((5, 7), (7,), (5,))))
+GRADIENTS = ops.Gradients(WEIGHT.clone(), WEIGHT.clone(), B, C)
 PHASES = {"hidden_data": LEVELS, "visible_data": ROWS, "hidden_model": LEVELS}
 RATES = {"lr": 0.1, "lr_strength": 0.1, "momentum": 0.0, "weight_decay": 0.0}
 TO_H = {"to_hidden": TO_HIDDEN, "hidden_bias": C}
 TO_V = {"to_visible": TO_VISIBLE, "visible_bias": B}
-FIT = {"epochs": 1, "batch_size": 2, "n_steps": 1, "seed": 0, "callbacks": (), "nll_every": 0}
+FIT = {
+    "epochs": 1,
+    "batch_size": 2,
+    "n_steps": 1,
+    "seed": 0,
+    "callbacks": (),
+    "batch_callbacks": (),
+    "nll_every": 0,
+}
 
 
 def parameters(**changed: Any) -> ops.Parameters:
@@ -122,6 +131,7 @@ CALLS: dict[str, tuple[Any, dict[str, Any]]] = {
         lambda rbm, **entry: rbm.load_state_dict({**rbm.state_dict(), **entry}),
         {"_extra_state": RBM_.get_extra_state()},
     ),
+    "optim.NCG": (lambda **rates: ncg_fast.optim.NCG(RBM_.parameters(), **rates), RATES),
     "fit": (
         ncg_fast.fit,
         {
@@ -139,14 +149,35 @@ CALLS: dict[str, tuple[Any, dict[str, Any]]] = {
             **RATES,
         },
     ),
-    "log_partition": (ncg_fast.log_partition, {"rbm": RBM_}),
+    "log_partition": (ncg_fast.log_partition, {"rbm": RBM_, "progress": True}),
     "log_partition_ais": (
         ncg_fast.log_partition_ais,
-        {"rbm": RBM_, "n_chains": 5, "betas": 5, "base": "data", "data": V, "seed": 0},
+        {
+            "rbm": RBM_,
+            "n_chains": 40,
+            "betas": 40,
+            "base": "data",
+            "data": V,
+            "seed": 0,
+            "progress": True,
+        },
+    ),
+    "log_partition_bounds": (
+        ncg_fast.log_partition_bounds,
+        {
+            "rbm": RBM_,
+            "n_chains": 40,
+            "betas": 40,
+            "base": "data",
+            "data": V,
+            "n_sweeps": 3,
+            "seed": 0,
+            "progress": True,
+        },
     ),
     "log_likelihood": (
         ncg_fast.log_likelihood,
-        {"rbm": RBM_, "x": V, "n_chains": 5, "betas": BETAS, "seed": 0},
+        {"rbm": RBM_, "x": V, "bounds": True, "n_chains": 5, "betas": BETAS, "seed": 0},
     ),
     "log_likelihood log_z": (ncg_fast.log_likelihood, {"rbm": RBM_, "x": V, "log_z": 1.0}),
     "pseudo_log_likelihood": (ncg_fast.pseudo_log_likelihood, {"rbm": RBM_, "x": V, "seed": 0}),
@@ -210,6 +241,16 @@ CALLS: dict[str, tuple[Any, dict[str, Any]]] = {
             "n_labels": 0,
             **RATES,
         },
+    ),
+    "ops.gradient_update_": (
+        lambda **given: ops.gradient_update_(parameters(), **given),
+        {"gradients": GRADIENTS, "weight_exponent": 1, "n_labels": 0, **RATES},
+    ),
+    "ops.gradient_update_ gradients": (
+        lambda **given: ops.gradient_update_(
+            parameters(), ops.Gradients(**given), weight_exponent=1, **RATES
+        ),
+        GRADIENTS._asdict(),
     ),
     "ops.ncg_update_": (
         lambda **given: ops.ncg_update_(parameters(), **given),

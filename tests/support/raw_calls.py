@@ -36,10 +36,12 @@ def raw_calls(
         torch.ones(shape, dtype=torch.int64)
         for shape in ((n_hidden, n_visible), (n_visible,), (n_hidden,))
     )
+    gradients = 0.2 * weight, 0.3 * strength, 0.2 * b, 0.2 * c
     return {
         "pack_states": (rows,),
         "unpack_states": (visible, n),
         "pack_weights": (weight, mask, 2, exponent, capacity),
+        "scan_weights": (weight, mask),
         "mean": (visible, n, to_hidden, c, exponent),
         "sample": (hidden, n, to_visible, b, exponent, *draw, beta, 32, VISIBLE_STREAM),
         "gibbs_steps": (visible, n, *digits, b, c, exponent, 2, *draw, beta, 32, visible.flip(0)),
@@ -47,6 +49,7 @@ def raw_calls(
         "phase_sums": (levels, visible, *sums),
         "ncg_update_": (*written, *phases, *rates, exponent, 3),
         "update_from_sums_": (*written, *sums, *sums, n, n, False, *rates, exponent, 3),
+        "gradient_update_": (*written, *gradients, *rates, exponent, 3),
         "train_steps_": (*written, *batch, *rates, *draw, None, 32, exponent, 3, 0.0, 1e30),
         "free_energy": (visible, n, to_hidden, c, exponent, b),
         "anneal": (visible, n, *digits, b, c, exponent, 0.1 * b, betas, *draw, None, 32),

@@ -30,7 +30,7 @@ void anneal(const Anneal& op, const Run& run) {
   for (int64_t j = 0; j < n_visible; ++j)
     lift[j] = static_cast<double>(op.to_visible.bias[j]) - op.base_bias[j];
   for (int64_t c = 0; c < n; ++c) op.log_weights[c] = 0;
-  run_team(groups.n_workers, [&](const Worker& team) {
+  run_team(run, groups.n_workers, [&](const Worker& team) {
     float *scale = scales + groups.most * team.id, *shift = shifts + padded * team.id;
     for_each_group(team, groups, [&](const Worker& me, int memory, int64_t first, int64_t count) {
       const ChainGroup group = chains.group(memory, first, count);

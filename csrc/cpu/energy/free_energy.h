@@ -79,7 +79,7 @@ void free_energy(const FreeEnergy& op, const Run& run) {
   const int64_t supers = ceil_div(op.to_hidden.n_out, kSuper);
   // Added in the same order whatever the threads.
   double* parts = scratch<double>(supers * states.n_chains);
-  run_team(groups.n_workers, [&](const Worker& team) {
+  run_team(run, groups.n_workers, [&](const Worker& team) {
     for_each_group(team, groups, [&](const Worker& me, int memory, int64_t first, int64_t n) {
       HalfStep& h = steps[memory];
       preactivations_of(me, h, states, first, n, [&](const Sums& sums, int64_t super) {

@@ -6,15 +6,15 @@
 namespace ncg {
 namespace {
 
-inline void pack_sparse(const PackWeights& op, int n_threads) {
+inline void pack_sparse(const PackWeights& op, const Run& run) {
   scratch_reset();
-  const int n_workers = threads_for(op.n_hidden * op.n_visible, n_threads);
+  const int n_workers = threads_for(op.n_hidden * op.n_visible, run.n_threads);
   const SparsePair pair = make_sparse_pair(op, n_workers);
-  run_team(n_workers, [&](const Worker& me) { make_sparse(me, pair); });
+  run_team(run, n_workers, [&](const Worker& me) { make_sparse(me, pair); });
 }
 
 void pack_weights(const PackWeights& p, const Run& run) {
-  if (p.to_hidden.sparse != nullptr) return pack_sparse(p, run.n_threads);
+  if (p.to_hidden.sparse != nullptr) return pack_sparse(p, run);
   const F inverse_step = splat(p.to_hidden.inverse_step()),
           limit = splat(digit_limit(p.to_hidden.n_digits));
   const auto q_of = [&](int64_t row, int64_t column) {
@@ -26,7 +26,7 @@ void pack_weights(const PackWeights& p, const Run& run) {
     return quantise(w, inverse_step, limit);
   };
   const int64_t strips = ceil_div(p.n_visible, kStrip);
-  run_team(threads_for(8 * p.n_hidden * p.n_visible, run.n_threads), [&](const Worker& me) {
+  run_team(run, threads_for(8 * p.n_hidden * p.n_visible, run.n_threads), [&](const Worker& me) {
     RowStrip rows(p.n_hidden, p.n_visible, p.to_hidden, p.to_visible);
     me.share(ceil_div(p.n_hidden, kBlock) * strips, [&](int64_t task) {
       const int64_t hb = task / strips, strip = task % strips,

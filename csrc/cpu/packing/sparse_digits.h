@@ -11,7 +11,8 @@ namespace {
 
 struct SparsePair {
   PackWeights op;    // whose digits are sparse
-  int32_t* columns;  // [n_workers][n_visible]: connections of a worker's rows, then where they go
+  int64_t n_pieces;  // of the hidden units, each worked on by one worker at a time
+  int32_t* columns;  // [n_pieces][n_visible]: connections of a piece, then where they go
 
   int32_t* to_hidden() const { return op.to_hidden.sparse; }
   int32_t* to_visible() const { return op.to_visible.sparse; }
@@ -27,7 +28,8 @@ struct SparsePair {
 // Call outside parallel regions. Where digits are dense there is nothing to make.
 inline SparsePair make_sparse_pair(const PackWeights& op, int n_workers) {
   const bool sparse = op.to_hidden.sparse != nullptr;
-  return {op, sparse ? scratch<int32_t>(op.n_visible * n_workers) : nullptr};
+  const int64_t n_pieces = n_workers > 1 ? 2 * n_workers : 1;
+  return {op, n_pieces, sparse ? scratch<int32_t>(op.n_visible * n_pieces) : nullptr};
 }
 
 // Bit u: whether pair at + u is connected, for n <= 64 pairs.
@@ -72,7 +74,7 @@ inline void add_up(const SparsePair& pair) {
   memcpy(pair.to_visible(), back, sizeof back);
 }
 
-// A hidden unit's connections, counted in its worker's columns, too. Their weights lie far apart:
+// A hidden unit's connections, counted in its piece's columns, too. Their weights lie far apart:
 // all are asked for before the first is used. A mask that another thread of the caller changes
 // meanwhile gives a list without meaning, but no other length.
 inline void list_row(const SparsePair& pair, int64_t unit, int32_t* columns) {
@@ -98,14 +100,14 @@ inline void list_row(const SparsePair& pair, int64_t unit, int32_t* columns) {
   }
 }
 
-// Offsets to_visible, and in each worker's columns where its connections begin.
-inline void add_up_columns(const SparsePair& pair, int n_workers) {
+// Offsets to_visible, and in each piece's columns where its connections begin.
+inline void add_up_columns(const SparsePair& pair) {
   int32_t* offsets = pair.to_visible() + kSparseHeader;
   int32_t n = 0;
   for (int64_t unit = 0; unit < pair.op.n_visible; ++unit) {
     offsets[unit] = n;
-    for (int w = 0; w < n_workers; ++w) {
-      int32_t& column = pair.columns[w * pair.op.n_visible + unit];
+    for (int64_t piece = 0; piece < pair.n_pieces; ++piece) {
+      int32_t& column = pair.columns[piece * pair.op.n_visible + unit];
       const int32_t count = column;
       column = n;
       n += count;
@@ -125,33 +127,44 @@ inline void clear_rest(const Worker& me, const SparsePair& pair, int64_t n) {
   });
 }
 
-// Shares the work and ends with a barrier. Workers keep the same rows throughout, and those of a
-// later worker are higher: connections to a visible unit come in the order of hidden units.
+// use(hidden unit, columns of its piece) for all, piece by piece.
+template <class Use>
+inline void for_each_piece(const Worker& me, const SparsePair& pair, Use use) {
+  me.share(pair.n_pieces, [&](int64_t piece) {
+    const int64_t first = pair.op.n_hidden * piece / pair.n_pieces,
+                  last = pair.op.n_hidden * (piece + 1) / pair.n_pieces;
+    int32_t* columns = pair.columns + piece * pair.op.n_visible;
+    for (int64_t unit = first; unit < last; ++unit) use(unit, columns);
+  });
+}
+
+// Shares the work and ends with a barrier. Units of a later piece are higher: connections to a
+// visible unit come in the order of hidden units.
 inline void make_sparse(const Worker& me, const SparsePair& pair) {
-  int32_t* columns = pair.columns + me.id * pair.op.n_visible;
-  memset(columns, 0, sizeof(int32_t) * static_cast<size_t>(pair.op.n_visible));
+  me.share(pair.n_pieces, [&](int64_t piece) {
+    memset(pair.columns + piece * pair.op.n_visible, 0,
+           sizeof(int32_t) * static_cast<size_t>(pair.op.n_visible));
+  });
   me.share(pair.op.n_hidden, [&](int64_t unit) {
     int64_t n = 0;
     for_each_word(pair, unit, [&](int64_t, uint64_t on) { n += __builtin_popcountll(on); });
     pair.to_hidden()[kSparseHeader + unit] = static_cast<int32_t>(n);
   });
-  if (me.id == 0) add_up(pair);
-  me.meet();
+  me.once([&] { add_up(pair); });
   const int64_t n = pair.to_hidden()[kSparseCount];
   if (n < 0) {
     const auto clear = [&](int32_t* digits, int64_t n_out) {
       memset(digits + kSparseHeader, 0, sizeof(int32_t) * static_cast<size_t>(n_out + 1));
     };
-    if (me.id == 0) {
+    me.once([&] {
       clear(pair.to_hidden(), pair.op.n_hidden);
       clear(pair.to_visible(), pair.op.n_visible);
-    }
+    });
     return clear_rest(me, pair, 0);
   }
-  me.share(pair.op.n_hidden, [&](int64_t unit) { list_row(pair, unit, columns); });
-  if (me.id == 0) add_up_columns(pair, me.n_workers);
-  me.meet();
-  me.share(pair.op.n_hidden, [&](int64_t unit) {
+  for_each_piece(me, pair, [&](int64_t unit, int32_t* columns) { list_row(pair, unit, columns); });
+  me.once([&] { add_up_columns(pair); });
+  for_each_piece(me, pair, [&](int64_t unit, int32_t* columns) {
     const int32_t* offsets = pair.to_hidden() + kSparseHeader + unit;
     for (int64_t i = offsets[0]; i < offsets[1]; ++i) {
       const int32_t* from = pair.connections_to_hidden() + 2 * i;

@@ -69,7 +69,7 @@ void gibbs_steps(const Gibbs& g, const Run& run) {
   Clamps clamps{};
   if (g.clamped != nullptr)
     clamps = {make_bits(n_visible, n_chains), make_bits(n_visible, n_chains)};
-  run_team(groups.n_workers, [&](const Worker& team) {
+  run_team(run, groups.n_workers, [&](const Worker& team) {
     for_each_group(team, groups, [&](const Worker& me, int memory, int64_t first, int64_t n) {
       const ChainGroup group = chains.group(memory, first, n);
       const ChainBits visible = group.to_hidden.in.now, start = clamps.start.from(first),

@@ -63,7 +63,7 @@ inline void for_each_group(const Worker& me, const Groups& groups, Body body) {
     for (int64_t g = 0; g < groups.count(); ++g) one(me, 0, g);
     return;
   }
-  me.share(groups.count(), [&](int64_t g) { one(Worker{nullptr, 0, 1}, me.id, g); });
+  me.share(groups.count(), [&](int64_t g) { one(me.alone(), me.id, g); });
 }
 
 // One half step's memory for each group that is worked on at the same time.

@@ -24,7 +24,7 @@ void mean(const Layer& layer, const States& states, float* means, const Run& run
   scratch_reset();
   const Groups groups = half_step_groups(layer, states, run.n_threads);
   HalfStep* steps = make_half_steps(groups, layer, false, states.are_levels());
-  run_team(groups.n_workers, [&](const Worker& team) {
+  run_team(run, groups.n_workers, [&](const Worker& team) {
     for_each_group(team, groups, [&](const Worker& me, int memory, int64_t first, int64_t n) {
       HalfStep& h = steps[memory];
       preactivations_of(me, h, states, first, n, [&](const Sums& sums, int64_t super) {
@@ -46,7 +46,7 @@ void sample(const Layer& layer, const States& states, const Draw& draw, uint64_t
   HalfStep* steps = make_half_steps(groups, layer, false, states.are_levels());
   const ChainBits drawn = make_bits(layer.n_out, states.n_chains);
   const DrawMemory memories = make_draw_memory(groups, layer.n_out);
-  run_team(groups.n_workers, [&](const Worker& team) {
+  run_team(run, groups.n_workers, [&](const Worker& team) {
     for_each_group(team, groups, [&](const Worker& me, int memory, int64_t first, int64_t n) {
       HalfStep& h = steps[memory];
       const Drawing drawing = memories.drawing(team, draw, first, n);

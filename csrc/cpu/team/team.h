@@ -1,67 +1,68 @@
-// The threads that share one op: contiguous shares of loops, and a barrier that soon sleeps, so
-// that a thread which lost its core to another program is not waited for on a full core.
+// The workers that share one op, in phases: each is divided among those who are there.
 #pragma once
-#include <omp.h>
-
-#include <cstdint>
-
 #include "cpu/isa/products.h"
-#include "cpu/team/barrier.h"
-#include "cpu/team/thread_sanitizer.h"
+#include "cpu/team/helpers.h"
+#include "ops.h"
 
 namespace ncg {
 namespace {
 
 struct Worker {
-  Barrier* barrier;
+  const Seat* seat;
+  bool shares;  // with the others of its op; else it works alone
   int id, n_workers;
 
-  // All workers arrive before any goes on.
-  void meet() const {
-    if (n_workers > 1) barrier_wait(barrier, n_workers);
+  explicit Worker(const Seat& s)
+      : seat(&s), shares(s.n_workers > 1), id(s.id), n_workers(s.n_workers) {}
+  // For work that no other worker knows of.
+  Worker alone() const {
+    Worker one = *this;
+    one.shares = false;
+    one.id = 0;
+    one.n_workers = 1;
+    return one;
   }
 
-  // use(i) for this worker's share of 0 .. n-1, then a barrier.
+  // use(i) for all of 0 .. n-1, before any worker goes on; each i by one of them, with what belongs
+  // to its id.
   template <class Use>
   void share(int64_t n, Use use) const {
-    for (int64_t i = n * id / n_workers; i < n * (id + 1) / n_workers; ++i) use(i);
-    meet();
+    const auto each = [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) {
+        if ((i - first) % kLookUp == 0) look_up(*seat);
+        use(i);
+      }
+    };
+    if (!shares) return each(0, n);
+    if (n == 0) return;
+    const uint32_t phase = seat->phase++;
+    for (int64_t first, last; claim(*seat, phase, n, &first, &last);) {
+      each(first, last);
+      finish(*seat, last - first, n);
+    }
+    await_end(*seat, phase);
   }
+  // use() by one worker, before any goes on.
+  template <class Use>
+  void once(Use use) const {
+    share(1, [&](int64_t) { use(); });
+  }
+  // From here on the op writes what it changes, and lasts to its end.
+  void commit() const { ncg::commit(*seat); }
+
+ private:
+  static constexpr int64_t kLookUp = 4;
 };
 
+// Runs body(worker) on the calling thread and on helpers that come while it lasts. All workers must
+// go through the same phases; what a worker does outside of them is its own.
 template <class Body>
-inline void work(const Body& body, const Worker& me) {
-  const ProductUnit unit;
-  body(me);
-}
-
-// Runs body(worker) on each of n_threads threads, or as many as the system gives; on one where
-// other programs have the cores. The threads are those of torch's OpenMP: others of our own would
-// wait for a core on which torch's thread spins. ThreadSanitizer watches the body, not the fork and
-// the join.
-template <class Body>
-NCG_FAST_NOT_WATCHED inline void run_team(int n_threads, Body body) {
-  if (n_threads <= 1 || !teams_pay()) return work(body, Worker{nullptr, 0, 1});
-  Barrier barrier{};
-  int64_t worked = 0;  // by the caller
-  int n_workers = 1;
-  char fork, join;  // named for the sanitizer alone
-  const int64_t start = clock_time();
-  sent(&fork);
-#pragma omp parallel num_threads(n_threads)
-  {
-    received(&fork);
-    const Worker me{&barrier, omp_get_thread_num(), omp_get_num_threads()};
-    const int64_t before = core_time();
-    work(body, me);
-    if (me.id == 0) {
-      worked = core_time() - before;
-      n_workers = me.n_workers;
-    }
-    sent(&join);
-  }
-  received(&join);
-  team_ended(start, worked, n_workers);
+inline void run_team(const Run& run, int n_workers, Body body) {
+  const auto work = [](const void* given, const Seat& seat) {
+    const ProductUnit unit;
+    (*static_cast<const Body*>(given))(Worker(seat));
+  };
+  run_op(n_workers, run.poll, work, &body);
 }
 
 // Threads for a job of so many multiply-adds: a team gains little on fewer than 2^20, some 50

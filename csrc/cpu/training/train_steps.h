@@ -7,7 +7,7 @@ namespace ncg {
 namespace {
 
 // One mini-batch, of visible_data, whose first sweep draws by `draw`.
-inline void train_step(const TrainSteps& op, const States& data, const Draw& draw, int n_threads,
+inline void train_step(const TrainSteps& op, const States& data, const Draw& draw, const Run& run,
                        double found[3]) {
   scratch_reset();
   const Parameters& p = op.parameters;
@@ -15,7 +15,7 @@ inline void train_step(const TrainSteps& op, const States& data, const Draw& dra
   const int64_t n_rows = data.n_chains, n_chains = op.n_chains, words = ceil_div(n_chains, kWord);
   const bool persistent = op.chains != nullptr, sparse = p.to_hidden.sparse != nullptr;
   const Groups groups = make_groups(p.n_hidden, p.n_visible, n_chains, 2 * op.n_steps + 1, sparse,
-                                    data.are_levels(), n_threads);
+                                    data.are_levels(), run.n_threads);
   const int n_workers = groups.n_workers;
   const bool levels = data.are_levels();
   const ChainMemory chains = make_chain_memory(groups, to_hidden, to_visible, true, levels);
@@ -33,7 +33,7 @@ inline void train_step(const TrainSteps& op, const States& data, const Draw& dra
                          data, packed_states(visible, p.n_visible, n_chains)};
   PhaseStrip* strips = make_phase_strips(phases, n_workers, !phases.short_sums());
   const UpdateMemory memory = make_update_memory(p, n_workers);
-  run_team(n_workers, [&](const Worker& team) {
+  run_team(run, n_workers, [&](const Worker& team) {
     if (persistent)
       for_each_group(team, row_groups, [&](const Worker& me, int m, int64_t first, int64_t n) {
         HalfStep& h = row_steps[m];
@@ -72,6 +72,7 @@ inline void train_step(const TrainSteps& op, const States& data, const Draw& dra
                      phases.levels);
       });
     });
+    team.commit();  // an interrupted batch leaves parameters and chains as they were
     to_packed(team, chains.visible, p.n_visible, n_chains, visible);
     bias_gradients(team, phases, memory.visible_gradient, memory.hidden_gradient);
     update_all(team, p, op.rates, memory, [&](int64_t strip, int64_t block, float* g) {
@@ -92,7 +93,7 @@ void train_steps(const TrainSteps& op, double* found, const Run& run) {
   States data = op.visible_data;
   Draw draw = op.draw;
   for (int64_t batch = 0; batch < op.n_batches; ++batch) {
-    train_step(op, data, draw, run.n_threads, last);
+    train_step(op, data, draw, run, last);
     found[0] = last[0];
     found[1] += last[1];
     found[2] += last[2];

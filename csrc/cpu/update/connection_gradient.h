@@ -30,7 +30,7 @@ void connection_gradient(const Gradient& op, const Run& run) {
   const int n_workers = threads_for(op.n_hidden * op.n_visible * n_states, run.n_threads);
   PhaseStrip* strips = make_phase_strips(phases, n_workers, !phases.short_sums());
   float* tiles = scratch<float>(n_workers * kTile);
-  run_team(n_workers, [&](const Worker& me) {
+  run_team(run, n_workers, [&](const Worker& me) {
     fill_phases(me, op.phases, phases);
     bias_gradients(me, phases, op.visible_gradient, op.hidden_gradient);
     for_each_tile(me, op.n_hidden, op.n_visible, [&](int64_t block, int64_t strip) {

@@ -11,21 +11,14 @@ constexpr int32_t kInfinityBits = 0x7F800000;
 
 // One thread's part of what an update reports.
 struct Tally {
-  // |W| and |S| as integers: NaN > infinity > finite, so nothing bad is lost.
+  // |W∘A| and |S| as integers: NaN > infinity > finite, so nothing bad is lost.
   I magnitude = splat(0), strength = splat(0);
   int64_t on = 0, off = 0;
 
-  // Of |W|; NaN where a strength is.
+  // Of |W∘A|; NaN where a strength is.
   int32_t max_bits() const {
-    const int32_t weights = largest(magnitude), strengths = largest(strength);
+    const int32_t weights = largest_lane(magnitude), strengths = largest_lane(strength);
     return strengths > kInfinityBits && strengths > weights ? strengths : weights;
-  }
-  static int32_t largest(I values) {
-    alignas(64) int32_t lanes[kLanes];
-    store(lanes, values);
-    int32_t most = 0;
-    for (int i = 0; i < kLanes; ++i) most = lanes[i] > most ? lanes[i] : most;
-    return most;
   }
 };
 
@@ -34,18 +27,33 @@ struct VectorRates {
   bool decays;
 };
 
+// The first n lanes.
+inline M first_of(int n) {
+  uint8_t bytes[kLanes];
+  memset(bytes, 1, sizeof bytes);
+  return load_mask(bytes, n);
+}
+// What weights and strengths of a tile ascend by: G[64][kStrip], and W∘G. Gradients that are given
+// answer the same for n pairs: those from `in_tile` on of the tile, from `at` on of all.
+struct Differences {
+  const float* g;
+  F of_weights(int64_t in_tile, int64_t, int) const { return load(g + in_tile); }
+  F of_strengths(F w, F weight_ascent, int64_t, int) const { return mul(w, weight_ascent); }
+};
+
 // n <= kLanes pairs from `at` on, all in one row; `learned` of them have strengths. Returns the new
 // q. kWhole: both are kLanes, and strengths are learned.
-template <bool kWhole>
+template <bool kWhole, class Ascent>
 [[gnu::always_inline]] inline I update_lanes(const Parameters& p, const VectorRates& rates,
-                                             int64_t at, int n, int learned, F g, Tally& tally) {
+                                             const Ascent& ascent, int64_t in_tile, int64_t at,
+                                             int n, int learned, Tally& tally) {
   const auto some = [=](const float* from, int count) {
     return kWhole ? load(from) : load(from, count);
   };
   const auto put = [=](float* to, F values, int count) {
     kWhole ? store(to, values) : store(to, values, count);
   };
-  const F w = some(p.weight + at, n), zero = splat(0.f);
+  const F w = some(p.weight + at, n), g = ascent.of_weights(in_tile, at, n), zero = splat(0.f);
   const M on = load_mask(p.mask + at, kWhole ? kLanes : n);
   F direction = rates.decays ? fma(rates.minus_decay, w, g) : g;
   if (p.weight_velocity != nullptr) {
@@ -54,13 +62,14 @@ template <bool kWhole>
   }
   const F moved = select(on, fma(rates.lr, direction, w), w);
   put(p.weight + at, moved, n);
-  tally.magnitude = max(tally.magnitude, bit_and(as_bits(moved), splat(0x7FFFFFFF)));
 
   M now = on;
   if (kWhole || (p.strength != nullptr && learned > 0)) {
-    const F s = fma(rates.lr_strength, mul(w, g), some(p.strength + at, learned)),
-            half = splat(0.5f), one = splat(1.f);
-    tally.strength = max(tally.strength, bit_and(as_bits(s), splat(0x7FFFFFFF)));
+    const F change = ascent.of_strengths(w, g, at, learned),
+            s = fma(rates.lr_strength, change, some(p.strength + at, learned)), half = splat(0.5f),
+            one = splat(1.f);
+    tally.strength = max(tally.strength, kWhole ? bit_and(as_bits(s), splat(0x7FFFFFFF))
+                                                : magnitude_where(first_of(learned), as_bits(s)));
     const M kept = mask_or(less(half, s), mask_and_not(on, less(s, half)));
     const uint32_t valid = (1u << (kWhole ? kLanes : learned)) - 1;
     const uint32_t before = bits(on) & valid, after = bits(kept) & valid;
@@ -73,22 +82,26 @@ template <bool kWhole>
     }
     put(p.strength + at, select(less(one, s), one, select(less(s, zero), zero, s)), learned);
   }
+  tally.magnitude = max(tally.magnitude, magnitude_where(now, as_bits(moved)));
   return quantise(select(now, moved, zero), rates.inverse_step, rates.limit);
 }
 
-// Two hidden units of a block and the columns of a strip; g[2][kStrip].
-inline void update_rows(const Parameters& parameters, const float* g,
+// Two hidden units of a block and the columns of a strip.
+template <class Ascent>
+inline void update_rows(const Parameters& parameters, const Ascent& tile,
                         const VectorRates& vector_rates, int64_t block, int pair, int64_t strip,
                         RowStrip& rows, Tally& found) {
   // Copies, which the compiler need not read again after each byte of the mask.
   const Parameters p = parameters;
+  const Ascent ascent = tile;
   const VectorRates rates = vector_rates;
   Tally tally = found;
   const int64_t unit = block * kBlock + 2 * pair,
                 columns = ceil_div(p.n_visible, kBlock) * kBlock - strip * kStrip;
   for (int u = 0; u < kStrip && u < columns; u += kLanes) {
     const int64_t column = strip * kStrip + u, left = p.n_visible - column,
-                  unlabelled = left - p.n_labels, at = unit * p.n_visible + column;
+                  unlabelled = left - p.n_labels, at = unit * p.n_visible + column,
+                  in_tile = 2 * pair * kStrip + u;
     I q[2];
     if (unlabelled >= kLanes && unit + 1 < p.n_hidden && p.strength != nullptr) {
       for (int r = 0; r < 2; ++r) {
@@ -96,8 +109,8 @@ inline void update_rows(const Parameters& parameters, const float* g,
         __builtin_prefetch(p.weight + at + (r + 2) * p.n_visible, 1);
         __builtin_prefetch(p.strength + at + (r + 2) * p.n_visible, 1);
         if (u % kBlock == 0) __builtin_prefetch(p.mask + at + (r + 2) * p.n_visible, 1);
-        q[r] = update_lanes<true>(p, rates, at + r * p.n_visible, kLanes, kLanes,
-                                  load(g + r * kStrip + u), tally);
+        q[r] = update_lanes<true>(p, rates, ascent, in_tile + r * kStrip, at + r * p.n_visible,
+                                  kLanes, kLanes, tally);
       }
       rows.put(pair, u, q[0], q[1]);
       continue;
@@ -107,8 +120,8 @@ inline void update_rows(const Parameters& parameters, const float* g,
     for (int r = 0; r < 2; ++r) {
       q[r] = splat(0);
       if (unit + r < p.n_hidden && n > 0)
-        q[r] = update_lanes<false>(p, rates, at + r * p.n_visible, n, learned,
-                                   load(g + r * kStrip + u), tally);
+        q[r] = update_lanes<false>(p, rates, ascent, in_tile + r * kStrip, at + r * p.n_visible, n,
+                                   learned, tally);
     }
     rows.put(pair, u, q[0], q[1]);
   }
@@ -158,7 +171,7 @@ inline UpdateMemory make_update_memory(const Parameters& p, int n_workers) {
   return m;
 }
 
-// max |W| or what is bad, connections switched on, and off.
+// max |W∘A| or what is bad, connections switched on, and off.
 inline void total(const UpdateMemory& m, int n_workers, double found[3]) {
   int32_t largest = *m.bad_bias;
   found[1] = found[2] = 0;
@@ -171,18 +184,19 @@ inline void total(const UpdateMemory& m, int n_workers, double found[3]) {
   found[0] = as_float(largest);
 }
 
-// The update by a team, after the gradients of the biases are known. difference(strip, block, g)
-// gives G of a tile.
-template <class Difference>
-inline void update_all(const Worker& me, const Parameters& p, const Rates& rates,
-                       const UpdateMemory& memory, Difference difference) {
-  if (me.id == 0) {
+// The update by a team, after the gradients of the biases are known. ascent_of(strip, block) is
+// what a tile ascends by.
+template <class AscentOf>
+inline void update_tiles(const Worker& me, const Parameters& p, const Rates& rates,
+                         const UpdateMemory& memory, AscentOf ascent_of) {
+  me.commit();
+  me.once([&] {
     const int32_t visible = update_bias(p.visible_bias, p.visible_velocity, memory.visible_gradient,
                                         p.n_visible, rates);
     const int32_t hidden =
         update_bias(p.hidden_bias, p.hidden_velocity, memory.hidden_gradient, p.n_hidden, rates);
     *memory.bad_bias = visible > hidden ? visible : hidden;
-  }
+  });
   const VectorRates vector_rates{splat(rates.lr),
                                  splat(rates.lr_strength),
                                  splat(rates.momentum),
@@ -191,17 +205,26 @@ inline void update_all(const Worker& me, const Parameters& p, const Rates& rates
                                  splat(digit_limit(p.to_hidden.n_digits)),
                                  rates.weight_decay != 0.f};
   RowStrip& rows = memory.rows[me.id];
-  Tally tally;
-  float* g = memory.g + me.id * kTile;
+  Tally& tally = memory.tallies[me.id];
   for_each_tile(me, p.n_hidden, p.n_visible, [&](int64_t block, int64_t strip) {
     rows.start(block, strip);
-    difference(strip, block, g);
+    const auto ascent = ascent_of(strip, block);
     for (int pair = 0; pair < kBlock / 2; ++pair)
-      update_rows(p, g + 2 * pair * kStrip, vector_rates, block, pair, strip, rows, tally);
+      update_rows(p, ascent, vector_rates, block, pair, strip, rows, tally);
     rows.finish();
   });
-  memory.tallies[me.id] = tally;
   if (memory.sparse.to_hidden() != nullptr) make_sparse(me, memory.sparse);
+}
+
+// The same where difference(strip, block, g) gives G of a tile.
+template <class Difference>
+inline void update_all(const Worker& me, const Parameters& p, const Rates& rates,
+                       const UpdateMemory& memory, Difference difference) {
+  float* g = memory.g + me.id * kTile;
+  update_tiles(me, p, rates, memory, [&](int64_t strip, int64_t block) {
+    difference(strip, block, g);
+    return Differences{g};
+  });
 }
 
 inline int update_workers(const Parameters& p, int64_t n_states, int n_threads) {
@@ -215,7 +238,7 @@ void ncg_update(const Update& op, double* found, const Run& run) {
   const int n_workers = update_workers(p, phases.n_rows() + phases.n_chains(), run.n_threads);
   PhaseStrip* strips = make_phase_strips(phases, n_workers, !phases.short_sums());
   const UpdateMemory memory = make_update_memory(p, n_workers);
-  run_team(n_workers, [&](const Worker& me) {
+  run_team(run, n_workers, [&](const Worker& me) {
     fill_phases(me, op.phases, phases);
     bias_gradients(me, phases, memory.visible_gradient, memory.hidden_gradient);
     update_all(me, p, op.rates, memory, [&](int64_t strip, int64_t block, float* g) {

@@ -13,8 +13,9 @@ void phase_sums(const AddPhase& op, const Run& run) {
                          packed_states(nullptr, visible.n_units, 0)};
   const int n_workers = threads_for(op.n_hidden * visible.n_units * n, run.n_threads);
   PhaseStrip* strips = make_phase_strips(phases, n_workers, true);
-  run_team(n_workers, [&](const Worker& me) {
+  run_team(run, n_workers, [&](const Worker& me) {
     fill_levels(me, op.phase.hidden, n, PhaseHalf::kData, phases.levels);
+    me.commit();
     me.share(phases.levels.blocks(), [&](int64_t block) {
       int64_t sums[kBlock];
       level_sums(phases.levels, block, n, PhaseHalf::kData, sums);

@@ -16,7 +16,7 @@ void update_from_sums(const UpdateFromSums& op, double* found, const Run& run) {
         difference(means.visible, op.data.visible[j], op.model.visible[j] * means.visible_one);
   for (int64_t i = 0; i < p.n_hidden; ++i)
     memory.hidden_gradient[i] = difference(means.hidden, op.data.hidden[i], op.model.hidden[i]);
-  run_team(n_workers, [&](const Worker& me) {
+  run_team(run, n_workers, [&](const Worker& me) {
     update_all(me, p, op.rates, memory, [&](int64_t strip, int64_t block, float* g) {
       memset(g, 0, sizeof(float) * kTile);
       for (int64_t i = 0; i < kBlock && block * kBlock + i < p.n_hidden; ++i)

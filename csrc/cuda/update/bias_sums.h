@@ -37,6 +37,11 @@ __device__ __forceinline__ int64_t sum_of_warp(int64_t part) {
   return part;
 }
 
+// Of a gradient of the loss; where there is none -0, which added to x leaves it, also for zeros.
+__device__ __forceinline__ float ascent(const float* gradient, int64_t at) {
+  return gradient == nullptr ? -0.f : -gradient[at];
+}
+
 // Over the chains of a phase, in all lanes.
 __device__ __forceinline__ int64_t hidden_sum(const PhaseStates& phase, int64_t n_hidden,
                                               int64_t unit) {
@@ -62,6 +67,11 @@ __device__ __forceinline__ float bias_gradient(const GivenSums& given, int64_t u
   const int64_t i = unit - given.n_hidden;
   return difference(given.means.visible, given.data.visible[i],
                     given.model.visible[i] * given.means.visible_one);
+}
+__device__ __forceinline__ float bias_gradient(const GivenGradients& given, int64_t unit) {
+  const bool hidden = unit < given.n_hidden;
+  const float* by_bias = hidden ? given.gradients.by_hidden : given.gradients.by_visible;
+  return ascent(by_bias, hidden ? unit : unit - given.n_hidden);
 }
 
 }  // namespace ncg::cuda

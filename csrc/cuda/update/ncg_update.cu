@@ -1,5 +1,6 @@
-// The ops ncg_update and update_from_sums: sums of both phases, W, S, mask, momentum, biases and
-// the digits of both layouts in one pass, and what the update reports, reduced on the device.
+// The ops ncg_update, update_from_sums and gradient_update: sums of both phases or gradients, W, S,
+// mask, momentum, biases and the digits of both layouts in one pass, and what the update reports,
+// reduced on the device.
 #include "cuda/backend.h"
 #include "cuda/launch.h"
 #include "cuda/update/bias_sums.h"
@@ -19,7 +20,7 @@ struct DeviceRates {
 template <class Source>
 struct UpdateWork {
   Parameters parameters;
-  Source source;  // PhasePair or GivenSums
+  Source source;  // PhasePair, GivenSums or GivenGradients
   DeviceRates rates;
   Report report;
   int64_t n_tiles;
@@ -56,11 +57,30 @@ __device__ __forceinline__ Pair load_pair(const Parameters& p, int row, int colu
   return pair;
 }
 
+// What a pair's weight and its strength ascend by.
+struct Ascent {
+  float of_weight, of_strength;
+};
+
+template <class Source, int kColumns, class Sum>
+__device__ __forceinline__ Ascent ascent_of(const Source& source, const Pair& pair,
+                                            const TileSums<kColumns, Sum>& sums, int r, int c,
+                                            int64_t) {
+  const float g = difference(source.means.pair, sums.data[r][c], sums.model[r][c]);
+  return {g, mul(pair.weight, g)};
+}
+template <int kColumns, class Sum>
+__device__ __forceinline__ Ascent ascent_of(const GivenGradients& given, const Pair& pair,
+                                            const TileSums<kColumns, Sum>&, int, int, int64_t at) {
+  return {ascent(given.gradients.by_weight, at),
+          pair.learned ? ascent(given.gradients.by_strength, at) : 0.f};
+}
+
 // The bytes of the pair's new digits.
 __device__ __forceinline__ int32_t update_pair(const Parameters& p, const DeviceRates& rates,
-                                               const Pair& pair, int64_t at, float g,
+                                               const Pair& pair, int64_t at, const Ascent& ascent,
                                                Found& found) {
-  const float w = pair.weight;
+  const float w = pair.weight, g = ascent.of_weight;
   float direction = rates.minus_decay != 0.f ? fma(rates.minus_decay, w, g) : g;
   if (p.weight_velocity != nullptr) {
     direction = pair.on ? fma(rates.momentum, pair.velocity, direction) : 0.f;
@@ -68,11 +88,10 @@ __device__ __forceinline__ int32_t update_pair(const Parameters& p, const Device
   }
   const float moved = pair.on ? fma(rates.lr, direction, w) : w;
   p.weight[at] = moved;
-  found.see(moved, 0);
 
   bool on = pair.on;
   if (pair.learned) {
-    const float s = fma(rates.lr_strength, mul(w, g), pair.strength);
+    const float s = fma(rates.lr_strength, ascent.of_strength, pair.strength);
     found.see(s, kInfinityBits + 1);
     on = s > 0.5f || (on && !(s < 0.5f));
     p.mask[at] = on;
@@ -80,7 +99,9 @@ __device__ __forceinline__ int32_t update_pair(const Parameters& p, const Device
     found.off += pair.on && !on;
     p.strength[at] = s > 1.f ? 1.f : s < 0.f ? 0.f : s;
   }
-  float q = round_even(mul(on ? moved : 0.f, rates.inverse_step));
+  const float weight = on ? moved : 0.f;
+  found.see(weight, 0);
+  float q = round_even(mul(weight, rates.inverse_step));
   q = q < rates.limit ? q : rates.limit;
   q = q > -rates.limit ? q : -rates.limit;
   const int32_t bias = digit_bias(p.to_hidden.n_digits);
@@ -103,9 +124,12 @@ __device__ __forceinline__ void update_pairs(const UpdateWork<Source>& work, con
     for (int j = 0; j < kAtOnce; ++j) {
       const int c = lane + 32 * j;
       const int64_t at = int64_t{row} * work.parameters.n_visible + tile.column + c;
-      const float g = difference(work.source.means.pair, sums.data[r][c], sums.model[r][c]);
-      sums.data[r][c] =
-          pairs[j].there ? update_pair(work.parameters, work.rates, pairs[j], at, g, found) : 0;
+      int32_t bytes = 0;
+      if (pairs[j].there) {
+        const Ascent ascent = ascent_of(work.source, pairs[j], sums, r, c, at);
+        bytes = update_pair(work.parameters, work.rates, pairs[j], at, ascent, found);
+      }
+      sums.data[r][c] = bytes;
     }
   }
 }
@@ -291,6 +315,16 @@ void update_from_sums(const UpdateFromSums& op, double* found, const Run& run_on
                         phase_means(op.data_format, op.n_rows, op.n_chains)};
   const Report report = report_to(kOp, found, scratch.tally, stream);
   run<64, int64_t>(kOp, work_of(p, given, op.rates, report), stream);
+}
+
+void gradient_update(const UpdateByGradients& op, double* found, const Run& run_on) {
+  constexpr char kOp[] = "gradient_update_";
+  const cudaStream_t stream = stream_of(run_on);
+  const Parameters& p = op.parameters;
+  const auto scratch = scratch_of<PhaseScratch>(run_on, {});
+  const GivenGradients given{op.gradients, p.n_hidden, p.n_visible};
+  const Report report = report_to(kOp, found, scratch.tally, stream);
+  run<64, int32_t>(kOp, work_of(p, given, op.rates, report), stream);
 }
 
 }  // namespace ncg::cuda

@@ -58,6 +58,12 @@ struct GivenSums {
   PhaseMeans means;
 };
 
+// In place of both phases: what the update ascends by.
+struct GivenGradients {
+  Gradients gradients;
+  int64_t n_hidden, n_visible;
+};
+
 // levels int32 [n_chains][n_units], `batch_stride` bytes from one batch to the next, to planes.
 void level_planes(const char* op, const int32_t* levels, int64_t batch_stride, int64_t n_units,
                   int64_t n_chains, uint8_t* planes, const Progress* progress, cudaStream_t stream);

@@ -241,4 +241,9 @@ __device__ __forceinline__ void sum_tile(const GivenSums& given, const Tile& til
   __syncthreads();
 }
 
+// Gradients that are given need no sums.
+template <int kColumns, class Sum>
+__device__ __forceinline__ void sum_tile(const GivenGradients&, const Tile&,
+                                         TileMemory<kColumns, Sum>&) {}
+
 }  // namespace ncg::cuda

@@ -7,11 +7,12 @@ slowly.
 """
 
 from ncg_fast.backends.triton.energy import anneal, free_energy
-from ncg_fast.backends.triton.packing import pack_states, pack_weights, unpack_states
+from ncg_fast.backends.triton.packing import pack_states, pack_weights, scan_weights, unpack_states
 from ncg_fast.backends.triton.sampling import gibbs_steps, mean, sample
 from ncg_fast.backends.triton.training import train_steps_
 from ncg_fast.backends.triton.update import (
     connection_gradient,
+    gradient_update_,
     ncg_update_,
     phase_sums,
     update_from_sums_,
@@ -22,12 +23,14 @@ __all__ = [
     "connection_gradient",
     "free_energy",
     "gibbs_steps",
+    "gradient_update_",
     "mean",
     "ncg_update_",
     "pack_states",
     "pack_weights",
     "phase_sums",
     "sample",
+    "scan_weights",
     "train_steps_",
     "unpack_states",
     "update_from_sums_",

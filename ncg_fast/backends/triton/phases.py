@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 
 from ncg_fast.backends.numerics import LEVELS
-from ncg_fast.backends.records import Phases, PhaseSums
+from ncg_fast.backends.records import Gradients, Phases, PhaseSums
 from ncg_fast.backends.triton.numerics import contiguous
 from ncg_fast.backends.triton.packing import high_byte, kind_of, low_byte, unpack
 
@@ -158,6 +158,16 @@ def scaled_difference(data, model, equal, data_scale, model_scale):
     return tl.where(equal, one, two)
 
 
+@triton.jit
+def ascent(gradient, place, mask):
+    """Of a gradient of the loss; where there is none -0, which added to x leaves it."""
+    if gradient is None:
+        found = tl.where(mask, -0.0, 0.0)
+    else:
+        found = tl.load(gradient + place, mask=mask, other=0.0) * -1.0
+    return found
+
+
 class Differences(NamedTuple):
     """What kernels are told of the two phases, by the names of their arguments."""
 
@@ -190,6 +200,18 @@ class Differences(NamedTuple):
         visible = {"data": data.visible, "model": model.visible, **kinds}
         hidden = {"data": data.hidden, "model": model.hidden, **kinds}
         return cls(pairs, visible, hidden)._scaled(n_rows, n_chains, data_levels)
+
+    @classmethod
+    def of_gradients(cls, gradients: Gradients) -> "Differences":
+        """In their place what is ascended by; the model's place is that of the strengths."""
+        of_weight, of_strength, of_visible, of_hidden = (
+            None if gradient is None else gradient.contiguous() for gradient in gradients
+        )
+        kinds = {"data_kind": "gradients", "model_kind": "gradients", "model": None}
+        pairs = {**kinds, "model": of_strength, "data": of_weight}
+        pairs |= {"hidden_data": None, "hidden_model": None}
+        visible, hidden = ({**kinds, "data": by_bias} for by_bias in (of_visible, of_hidden))
+        return cls(pairs, visible, hidden)._scaled(1, 1, False)
 
     def _scaled(self, n_rows: int, n_chains: int, data_levels: bool) -> "Differences":
         """With counts and scales; a visible 1 of the data counts as levels or as a bit."""

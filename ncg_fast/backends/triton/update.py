@@ -10,11 +10,12 @@ from torch import Tensor
 
 from ncg_fast.backends.formats import described
 from ncg_fast.backends.numerics import digit_step
-from ncg_fast.backends.records import Parameters, Phases, PhaseSums, Rates
+from ncg_fast.backends.records import Gradients, Parameters, Phases, PhaseSums, Rates
 from ncg_fast.backends.triton.numerics import fma, launch
 from ncg_fast.backends.triton.packing import kind_of, store_digits
 from ncg_fast.backends.triton.phases import (
     Differences,
+    ascent,
     pair_sums,
     scaled_difference,
     tile_pairs,
@@ -143,17 +144,19 @@ def update_kernel(
     data_kind: tl.constexpr,
     model_kind: tl.constexpr,
 ):
-    """G, then W, S, mask and digits in place; counters gain max |W| and what was switched."""
+    """G, then W, S, mask and digits in place; counters gain max |W∘A| and what was switched."""
     if tl.load(stop) != 0:
         return
     i, j = tile_units(n_visible)
-    # In the other order registers spill.
-    of_model = pair_sums(model, hidden_model, i, j, n_chains, n_hidden, n_visible, model_kind)
-    of_data = pair_sums(data, hidden_data, i, j, n_rows, n_hidden, n_visible, data_kind)
-    of_model *= model_unit
-    g = scaled_difference(of_data, of_model, n_rows == n_chains, data_scale, model_scale)
-
     first, pair, inside = tile_pairs(i, j, n_hidden, n_visible)
+    if data_kind == "gradients":
+        g = ascent(data, first + pair, inside)
+    else:
+        # In the other order registers spill.
+        of_model = pair_sums(model, hidden_model, i, j, n_chains, n_hidden, n_visible, model_kind)
+        of_data = pair_sums(data, hidden_data, i, j, n_rows, n_hidden, n_visible, data_kind)
+        of_model *= model_unit
+        g = scaled_difference(of_data, of_model, n_rows == n_chains, data_scale, model_scale)
     old_weight = tl.load(weight + first + pair, mask=inside, other=0.0)
     on = tl.load(mask + first + pair, mask=inside, other=0) != 0
     direction = tl.where(minus_decay != 0.0, fma(old_weight, minus_decay, g), g)
@@ -164,14 +167,18 @@ def update_kernel(
         tl.store(velocity + first + pair, tl.where(on, direction, 0.0), mask=inside)
     new_weight = tl.where(on, fma(direction, lr, old_weight), old_weight)
     tl.store(weight + first + pair, new_weight, mask=inside)
-    largest = new_weight.to(tl.int32, bitcast=True) & 0x7FFFFFFF
+    bad = tl.zeros_like(old_weight).to(tl.int32)
 
     if strength is not None:
         learned = inside & (j[None, :] < n_learned)
         s = tl.load(strength + first + pair, mask=learned, other=0.0)
-        s = fma(old_weight * g, lr_strength, s)
+        if data_kind == "gradients":
+            change = ascent(model, first + pair, learned)
+        else:
+            change = old_weight * g
+        s = fma(change, lr_strength, s)
         s_bits = s.to(tl.int32, bitcast=True) & 0x7FFFFFFF
-        largest = tl.maximum(largest, tl.where(learned & (s_bits > 0x7F800000), s_bits, 0))
+        bad = tl.where(learned & (s_bits > 0x7F800000), s_bits, 0)
         off = s < 0.5
         now_on = tl.where(learned, (s > 0.5) | (on & (off == 0)), on)
         s = tl.where(s < 0.0, 0.0, s)
@@ -180,8 +187,9 @@ def update_kernel(
         tl.atomic_add(counters + 1, tl.sum((now_on & (on == 0)).to(tl.int64)))
         tl.atomic_add(counters + 2, tl.sum((on & (now_on == 0)).to(tl.int64)))
         on = now_on
-    tl.atomic_max(counters, tl.max(largest).to(tl.int64))
     value = tl.where(on, new_weight, 0.0)
+    magnitude = value.to(tl.int32, bitcast=True) & 0x7FFFFFFF
+    tl.atomic_max(counters, tl.max(tl.maximum(magnitude, bad)).to(tl.int64))
     store_digits(value, i, j, to_hidden, to_visible, inverse_step, n_hidden, n_visible, n_digits)
 
 
@@ -209,9 +217,12 @@ def bias_kernel(
         return
     unit = tl.program_id(0) * 64 + tl.arange(0, 64)
     inside = unit < n_units
-    of_data = unit_sums(data, unit, n_rows, n_units, data_kind)
-    of_model = unit_sums(model, unit, n_chains, n_units, model_kind) * model_unit
-    g = scaled_difference(of_data, of_model, n_rows == n_chains, data_scale, model_scale)
+    if data_kind == "gradients":
+        g = ascent(data, unit, inside)
+    else:
+        of_data = unit_sums(data, unit, n_rows, n_units, data_kind)
+        of_model = unit_sums(model, unit, n_chains, n_units, model_kind) * model_unit
+        g = scaled_difference(of_data, of_model, n_rows == n_chains, data_scale, model_scale)
     if velocity is not None:
         g = fma(tl.load(velocity + unit, mask=inside, other=0.0), momentum, g)
         tl.store(velocity + unit, g, mask=inside)
@@ -224,7 +235,7 @@ def bias_kernel(
 
 @triton.jit
 def finish_kernel(counters, stop, limits, found):
-    """Counters to ``found``: max |W|, switched on, off, batches done; stops outside the limits."""
+    """Counters to ``found``, see ``reference.train_steps_``; stops outside the limits."""
     if tl.load(stop) != 0:
         return
     largest = tl.load(counters).to(tl.int32).to(tl.float32, bitcast=True).to(tl.float64)
@@ -298,9 +309,9 @@ def phase_sums(hidden: Tensor, visible: Tensor, sums: PhaseSums) -> None:
 class Counters(NamedTuple):
     """What updates find, on the device."""
 
-    counters: Tensor  # bits of max |W|, connections switched on and off, batches done; int64
-    stop: Tensor  # not 0 once max |W| left the limits: no kernel of a step then does anything
-    limits: Tensor  # least and most max |W|, float64
+    counters: Tensor  # bits of max |W∘A|, connections switched on and off, batches done; int64
+    stop: Tensor  # not 0 once max |W∘A| left the limits: no kernel of a step then does anything
+    limits: Tensor  # least and most max |W∘A|, float64
     found: Tensor  # ``counters`` as numbers, float64
 
     @classmethod
@@ -376,5 +387,22 @@ def update_from_sums_(
 ) -> Tensor:
     counters = Counters.new(parameters.weight)
     differences = Differences.of_sums(data, model, n_rows, n_chains, data_levels)
+    update_(parameters, differences, counters, rates, weight_exponent, n_labels)
+    return counters.found[:3]
+
+
+def gradient_update_(
+    parameters: Parameters, gradients: Gradients, rates: Rates, weight_exponent: int, n_labels: int
+) -> Tensor:
+    if gradients.by_weight is None:  # what has no gradient stays
+        parameters = parameters._replace(weight_velocity=None)
+        rates = rates._replace(weight_decay=0.0)
+    if gradients.by_strength is None:
+        parameters = parameters._replace(connection_strength=None)
+    if gradients.by_visible is None:
+        parameters = parameters._replace(visible_velocity=None)
+    if gradients.by_hidden is None:
+        parameters = parameters._replace(hidden_velocity=None)
+    counters, differences = Counters.new(parameters.weight), Differences.of_gradients(gradients)
     update_(parameters, differences, counters, rates, weight_exponent, n_labels)
     return counters.found[:3]
