@@ -2,8 +2,9 @@
 
 from importlib.metadata import version
 
-from ncg_fast import connectivity, data, ops, optim
+from ncg_fast import connectivity, data, ops, optim, sampling
 from ncg_fast.evaluation import (
+    diagnostics,
     log_likelihood,
     log_partition,
     log_partition_ais,
@@ -26,6 +27,7 @@ __all__ = [
     "classify",
     "connectivity",
     "data",
+    "diagnostics",
     "fit",
     "load",
     "log_likelihood",
@@ -35,6 +37,7 @@ __all__ = [
     "ops",
     "optim",
     "pseudo_log_likelihood",
+    "sampling",
     "save",
     "with_labels",
 ]

@@ -14,7 +14,8 @@ from torch import Tensor
 
 LEVELS = 65535  # a probability p is held as round(LEVELS p)
 PANEL, BLOCK, WORD = 32, 64, 64  # output units a panel, input units a block, chains a word
-HIDDEN_STREAM, VISIBLE_STREAM = 0, 2  # the further bits of a draw come from the stream one above
+# The further bits of a draw come from the stream one above.
+HIDDEN_STREAM, VISIBLE_STREAM, SWAP_STREAM = 0, 2, 4
 MIN_EXPONENT, MAX_EXPONENT = -60, 129
 
 

@@ -529,8 +529,8 @@ class RBM(nn.Module):
 
         Note:
             Deterministic by the machine's seed and the calls before. Samples are exact only as
-            n_steps grows, and a machine with separate modes needs very many: start from data where
-            that matters.
+            n_steps grows, and a machine with separate modes needs very many: start from data, or
+            use ``sampling.parallel_tempering``.
 
         Example:
             >>> RBM(6, 4).sample(3, n_steps=10).shape

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from ncg_fast import RBM, connectivity, fit, seeds
+from ncg_fast.evaluation import annealing, bounds, diagnostics
+from ncg_fast.model import tempering
 from ncg_fast.seeds import derived_seed
 
 
@@ -57,3 +59,9 @@ def test_derived_seeds_are_seeds_and_differ() -> None:
 def test_a_row_longer_than_a_chunk_is_drawn_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seeds, "_CHUNK", 100)
     assert [part.shape for part in seeds.row_chunks(np.empty((3, 101)))] == [(1, 101)] * 3
+
+
+def test_purposes_are_told_apart() -> None:
+    evaluation = annealing._AIS_PURPOSE, annealing._BASE_PURPOSE, bounds._PURPOSE
+    purposes = [0, 1, 2, *evaluation, diagnostics._PURPOSE, tempering._PURPOSE]
+    assert len(set(purposes)) == len(purposes)

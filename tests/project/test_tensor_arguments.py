@@ -28,6 +28,7 @@ ALSO: dict[str, list[torch.dtype]] = {
     "chains": STATES,
     "betas": FLOATING,
     "labels": [torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64],
+    "series": DTYPES,
     "states": [torch.bool, torch.uint8],
 }
 TENSORS = [

@@ -17,6 +17,9 @@ _BY_VALUES: dict[tuple[str, ...], dict[str, str]] = {
         "log_partition_bounds": "n_chains n_sweeps seed",
         "log_likelihood": "n_chains seed",
         "pseudo_log_likelihood": "seed",
+        "mixing": "seed",
+        "parallel_tempering": "n_temperatures n_steps seed",
+        "parallel_tempering betas": "n_chains n_steps",
         "with_labels": "n_labels",
         "random_mask": "n_hidden n_visible seed",
         "dense_mask": "n_hidden n_visible",
@@ -45,6 +48,8 @@ _BY_VALUES: dict[tuple[str, ...], dict[str, str]] = {
     ("None",): {
         "RBM": "mask",
         "RBM.sample": "start",
+        "parallel_tempering": "start",
+        "parallel_tempering betas": "betas",
         "RBM.train_step_": "chains velocities",
         "fit": "x_held_out n_chains",
         "log_partition_ais": "base",
@@ -105,6 +110,7 @@ _BY_VALUES: dict[tuple[str, ...], dict[str, str]] = {
     },
     ("None", "2 of NumPy"): {
         "fit": "seed",
+        "parallel_tempering": "n_burn_in",
         "log_partition_ais": "betas",
         "log_partition_bounds": "betas",
         "log_likelihood": "betas",
@@ -142,12 +148,18 @@ _BY_VALUES: dict[tuple[str, ...], dict[str, str]] = {
     ("no columns", "one column more", "NaN", "255", "int64"): {
         "with_labels": "x",
     },
+    ("one column more", "255", "int64"): {
+        "integrated_autocorrelation_time": "series",
+        "effective_sample_size": "series",
+        "split_r_hat": "series",
+    },
     ("255",): {
         "ops.pack_states": "states",
     },
     ("True", "True of NumPy"): {
         "ops.update_from_sums_": "data_levels",
         "fit": "shuffle persistent",
+        "mixing": "progress",
         "RBM.train_step_": "static",
         "log_partition": "progress",
         "log_partition_ais": "progress",
