@@ -13,8 +13,10 @@
 
 namespace ncg {
 
-// How states are held: as packed bits, or as levels (16-bit fixed point).
-enum class StateFormat : uint8_t { kPacked, kLevels };
+// How states are held: as packed bits, as levels (16-bit fixed point), or as a user's rows
+// (n_chains, n_units), of float32 or of bytes. Rows whose values are all 0 or 1 are taken as packed
+// bits would be, others as levels round(65535 v).
+enum class StateFormat : uint8_t { kPacked, kLevels, kFloats, kBytes };
 
 // States of one layer.
 struct States {
@@ -23,8 +25,11 @@ struct States {
   StateFormat format;
 
   constexpr bool are_levels() const { return format == StateFormat::kLevels; }
+  constexpr bool are_rows() const { return format > StateFormat::kLevels; }
   const uint64_t* packed() const { return static_cast<const uint64_t*>(data); }
   const int32_t* levels() const { return static_cast<const int32_t*>(data); }
+  const float* floats() const { return static_cast<const float*>(data); }
+  const uint8_t* bytes() const { return static_cast<const uint8_t*>(data); }
 };
 
 inline States packed_states(const uint64_t* data, int64_t n_units, int64_t n_chains) {
@@ -219,7 +224,9 @@ struct OpTable {
   void (*unpack_states)(const uint64_t* packed, int64_t n_chains, int64_t n_units, uint8_t* states,
                         const Run&);
   void (*pack_weights)(const PackWeights&, const Run&);
-  // P(unit = 1 | states), float32 (n_chains, n_out)
+  // P(unit = 1 | states), float32 (n_chains, n_out). This and free_energy take rows on the CPU, and
+  // throw std::domain_error, before they write, where a float is NaN or outside [0, 1] or a byte
+  // more than 1.
   void (*mean)(const Layer&, const States&, float* mean, const Run&);
   // one half step: unit = [u (1 + exp(-beta x)) < 1], packed
   void (*sample)(const Layer&, const States&, const Draw&, uint64_t* packed, const Run&);

@@ -188,6 +188,22 @@ def is_finite(values: Tensor) -> bool:
     return math.isfinite(low) and math.isfinite(high)
 
 
+def probabilities(op: str, name: str, rows: Tensor) -> None:
+    """Probabilities, of rows that hold other values than 0 and 1; of uint8 none are."""
+    low, high = (float(end) for end in torch.aminmax(rows))  # NaN propagates through both
+    remedy = "Binarise it, or scale it to probabilities."
+    if 1 < high <= 255:
+        remedy = f"Binarise it, or pass {name} / 255 as probabilities."
+    if rows.dtype == torch.uint8:
+        rule, actual = f"{name} must hold only 0 and 1", f"values up to {high:g}"
+        raise error(op, rule, actual, remedy)
+    if not 0 <= low <= high <= 1:
+        actual = f"values in [{low:g}, {high:g}]"
+        if not low <= high:
+            actual, remedy = "NaN", f"Fill what is missing: torch.nan_to_num({name}, nan=0.5)."
+        raise error(op, f"{name} must hold values in [0, 1]", actual, remedy)
+
+
 def shows_values(tensor: Tensor) -> bool:
     """Whether an op may look at values: on a GPU it would wait for them, torch.compile has none."""
     return tensor.device.type == "cpu" and not torch.compiler.is_compiling()

@@ -5,6 +5,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <stdexcept>
+
 #include "bindings/arguments.h"
 #include "bindings/backend.h"
 
@@ -88,14 +90,24 @@ void pack_weights(const Tensor& weight, const Tensor& mask, int64_t n_digits,
                      run(call, scratch, context));
 }
 
+// Runs an op that may be given a user's rows.
+template <class Op>
+void refusing_values(const Call& call, Named rows, Op op) {
+  try {
+    op();
+  } catch (const std::domain_error&) {
+    call.refuse(rows.name, "hold probabilities in [0, 1], or bytes 0 and 1", "other values");
+  }
+}
+
 void mean(const Tensor& given, int64_t n, const records::Layer& of, const Tensor& to,
           const Tensor& scratch, int64_t context) {
   const Call call = begin("mean", "hidden_mean");
   const Named from{"states", given};
   const Layer to_units = layer(call, of, units_of(call, from));
-  const States in = states(call, from, to_units.n_in, chains(call, n));
+  const States in = states_or_rows(call, from, to_units.n_in, chains(call, n));
   float* out = call.write<float>({"mean", to}, product({in.n_chains, to_units.n_out}));
-  ops().mean(to_units, in, out, run(call, scratch, context));
+  refusing_values(call, from, [&] { ops().mean(to_units, in, out, run(call, scratch, context)); });
 }
 
 void sample(const Tensor& given, int64_t n, const records::Layer& of, const records::Draw& drawn,
@@ -224,11 +236,13 @@ void free_energy(const Tensor& visible, int64_t n, const records::Layer& of,
   const Named bias{"visible_bias", visible_bias};
   const int64_t n_visible = call.units(bias), n_chains = chains(call, n);
   const Layer to_hidden = layer(call, of, n_visible);
-  ops().free_energy(
-      {to_hidden, states(call, {"visible", visible}, n_visible, n_chains),
-       call.read<float>(bias, n_visible), call.write<double>({"energy", energy}, n_chains)},
-      run(call, scratch, context,
-          {to_hidden.n_out, n_visible, n_chains, n_chains, StateFormat::kPacked}));
+  const Named from{"visible", visible};
+  const FreeEnergy op{to_hidden, states_or_rows(call, from, n_visible, n_chains),
+                      call.read<float>(bias, n_visible),
+                      call.write<double>({"energy", energy}, n_chains)};
+  const Run on = run(call, scratch, context,
+                     {to_hidden.n_out, n_visible, n_chains, n_chains, StateFormat::kPacked});
+  refusing_values(call, from, [&] { ops().free_energy(op, on); });
 }
 
 void anneal(const Tensor& visible, int64_t n, const records::Model& model, const Tensor& base_bias,

@@ -15,7 +15,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ncg_fast.backends.formats import StateFormat, described, fits, integers, state_format
+from ncg_fast.backends.formats import (
+    StateFormat,
+    described,
+    encoded,
+    fits,
+    integers,
+    state_format,
+)
 from ncg_fast.backends.formats import pack_states as pack_states
 from ncg_fast.backends.formats import pack_weights as pack_weights
 from ncg_fast.backends.formats import unpack_states as unpack_states
@@ -77,6 +84,7 @@ def preactivation(states: Tensor, layer: Layer, n_chains: int) -> Tensor:
 
 def mean(states: Tensor, n_chains: int, layer: Layer) -> Tensor:
     """P(unit = 1 | states of the other layer), float32 (n_chains, n_out)."""
+    states = encoded("mean", "states", states, pack_states)
     return 1 / one_plus_exp_neg(preactivation(states, layer, n_chains))
 
 
@@ -289,6 +297,7 @@ def train_steps_(
 
 def free_energy(visible: Tensor, n_chains: int, layer: Layer, visible_bias: Tensor) -> Tensor:
     """F(v) = -b.v - sum_i softplus(x_i), float64 (n_chains,)."""
+    visible = encoded("free_energy", "visible", visible, pack_states)
     x = preactivation(visible, layer, n_chains).double()
     one = 1 if state_format(visible) is StateFormat.PACKED else LEVELS
     states = _as_integers(visible, n_chains) / one

@@ -120,7 +120,6 @@ class DigitCache:
         self._exponent, self._stamp = exponent, None if exponent is None else Stamp.of(tensors)
         self._kept.clear()
 
-    @torch.no_grad()
     def get(self, tensors: Watched, n_digits: int, *, learned: bool) -> Digits:
         """Digits of these tensors; those of a machine that learns its mask have room for more.
 
@@ -128,11 +127,13 @@ class DigitCache:
             ValueError: NaN or inf in weights or biases.
         """
         exponent = self.exponent(tensors)
-        if exponent is None or not self._kept:
-            _check(tensors)
-            exponent = next_exponent(exponent, _max_abs(tensors))
-            self.restore(tensors, exponent)
-        if n_digits not in self._kept:
+        if exponent is not None and n_digits in self._kept:
+            return self._kept[n_digits]
+        with torch.no_grad():
+            if exponent is None or not self._kept:
+                _check(tensors)
+                exponent = next_exponent(exponent, _max_abs(tensors))
+                self.restore(tensors, exponent)
             self._n_on = int(tensors.mask.count_nonzero())
             self._kept[n_digits] = _packed(tensors, n_digits, exponent, self._n_on, learned)
         return self._kept[n_digits]

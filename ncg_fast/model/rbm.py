@@ -27,7 +27,7 @@ from ncg_fast.model.digits import (
     Digits,
     Watched,
 )
-from ncg_fast.ops import learning_arguments
+from ncg_fast.ops import arguments, learning_arguments
 from ncg_fast.ops.registration import registered
 from ncg_fast.seeds import derived_seed, row_chunks
 
@@ -246,6 +246,12 @@ class RBM(nn.Module):
         n_units = self.n_visible if side == "visible" else self.n_hidden
         return units.encode(op, side, states, n_units, self.weight)
 
+    def _hidden_mean(self, op: str, visible: Tensor) -> tuple[Tensor, int]:
+        """P(h | v) of a user's rows, and their number."""
+        rows, n = units.unread(op, "visible", visible, self.n_visible, self.weight)
+        given = rows, n, *self._model(EVALUATION_DIGITS).hidden_layer
+        return arguments.of_states(op, "visible", registered.mean, *given), n
+
     def _data(self, op: str, name: str, visible: Tensor) -> tuple[Tensor, int]:
         """Visible states to learn from, at least one row, and their number."""
         rows, n = units.encode(op, name, visible, self.n_visible, self.weight)
@@ -320,8 +326,7 @@ class RBM(nn.Module):
             >>> rbm(torch.zeros(6))
             tensor([0.5000, 0.5000, 0.5000, 0.5000])
         """
-        rows, n = self._encoded("RBM.forward", "visible", visible)
-        mean: Tensor = registered.mean(rows, n, *self._model(EVALUATION_DIGITS).hidden_layer)
+        mean, _ = self._hidden_mean("RBM.forward", visible)
         return mean if visible.dim() == 2 else mean[0]
 
     def reconstruct(self, visible: Tensor) -> Tensor:
@@ -345,10 +350,9 @@ class RBM(nn.Module):
             >>> rbm.reconstruct(torch.ones(3))
             tensor([0.5000, 0.5000, 0.5000])
         """
-        rows, n = self._encoded("RBM.reconstruct", "visible", visible)
-        model = self._model(EVALUATION_DIGITS)
-        hidden = to_levels(registered.mean(rows, n, *model.hidden_layer))
-        mean: Tensor = registered.mean(hidden, n, *model.visible_layer)
+        hidden, n = self._hidden_mean("RBM.reconstruct", visible)
+        layer = self._model(EVALUATION_DIGITS).visible_layer
+        mean: Tensor = registered.mean(to_levels(hidden), n, *layer)
         return mean.view(visible.shape)
 
     def free_energy(self, visible: Tensor) -> Tensor:
@@ -371,9 +375,10 @@ class RBM(nn.Module):
             >>> rbm.free_energy(torch.zeros(6))  # -4 log 2
             tensor(-2.7726, dtype=torch.float64)
         """
-        rows, n = self._encoded("RBM.free_energy", "visible", visible)
-        model = self._model(EVALUATION_DIGITS)
-        energy: Tensor = registered.free_energy(rows, n, *model.hidden_layer, model.visible_bias)
+        op, model = "RBM.free_energy", self._model(EVALUATION_DIGITS)
+        rows, n = units.unread(op, "visible", visible, self.n_visible, self.weight)
+        given = rows, n, *model.hidden_layer, model.visible_bias
+        energy = arguments.of_states(op, "visible", registered.free_energy, *given)
         return energy if visible.dim() == 2 else energy[0]
 
     def energy(self, visible: Tensor, hidden: Tensor) -> Tensor:

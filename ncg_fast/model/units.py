@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ncg_fast import checks
+from ncg_fast.backends import formats
 from ncg_fast.backends.numerics import to_levels
 from ncg_fast.checks import MAX_FLOAT32
 from ncg_fast.ops.registration import registered
@@ -36,6 +37,15 @@ def checked(
     Raises:
         ValueError: wrong shape, dtype or device, NaN, or values outside [0, 1].
     """
+    rows = _rows(op, name, states, n_units, weight)
+    ones = formats.ones_of(rows)
+    if ones is None:
+        checks.probabilities(op, name, rows)
+    return rows if ones is None else ones
+
+
+def _rows(op: str, name: str, states: Tensor, n_units: int, weight: Tensor | None) -> Tensor:
+    """As ``checked``, but values are not looked at and the dtype is kept."""
     checks.dense(op, name, states)
     if weight is not None and states.device != weight.device:
         checks.same_device(op, weight=weight, **{name: states})
@@ -49,14 +59,6 @@ def checked(
         )
         raise checks.error(op, rule, tuple(rows.shape), remedy)
     check_dtype(op, name, rows)
-    if rows.dtype == torch.bool:
-        return rows
-    ones = rows == 1
-    if torch.equal(
-        ones.view(torch.uint8) if rows.dtype == torch.uint8 else ones.to(rows.dtype), rows
-    ):
-        return ones
-    _check_range(op, name, rows)
     return rows
 
 
@@ -68,20 +70,12 @@ def check_dtype(op: str, name: str, states: Tensor) -> None:
         raise checks.error(op, rule, str(states.dtype), remedy)
 
 
-def _check_range(op: str, name: str, rows: Tensor) -> None:
-    """Probabilities; of uint8, which holds some other value than 0 and 1, none are."""
-    low, high = (float(end) for end in torch.aminmax(rows))  # NaN propagates through both
-    remedy = "Binarise it, or scale it to probabilities."
-    if 1 < high <= 255:
-        remedy = f"Binarise it, or pass {name} / 255 as probabilities."
-    if rows.dtype == torch.uint8:
-        rule, actual = f"{name} must hold only 0 and 1", f"values up to {high:g}"
-        raise checks.error(op, rule, actual, remedy)
-    if not 0 <= low <= high <= 1:
-        actual = f"values in [{low:g}, {high:g}]"
-        if not low <= high:
-            actual, remedy = "NaN", f"Fill what is missing: torch.nan_to_num({name}, nan=0.5)."
-        raise checks.error(op, f"{name} must hold values in [0, 1]", actual, remedy)
+def unread(op: str, name: str, states: Tensor, n_units: int, weight: Tensor) -> tuple[Tensor, int]:
+    """A user's states for ops that read, and check, rows themselves; and the number of rows."""
+    rows = _rows(op, name, states, n_units, weight)
+    if rows.dtype == torch.float64:  # float32 may round what is outside to 0 or 1
+        return encode(op, name, states, n_units, weight)
+    return rows.float() if rows.dtype in (torch.float16, torch.bfloat16) else rows, len(rows)
 
 
 def encoded(rows: Tensor) -> Tensor:

@@ -105,7 +105,8 @@ def test_compile_traces_the_public_functions_whole(m: dict[str, Any], capacity: 
         hidden = ops.sample_hidden(last, m["to_hidden"], m["c"], m["exponent"], N, seed=1, step=9)
         mean = ops.visible_mean(hidden, m["to_visible"], m["b"], m["exponent"], N)
         energy = ops.free_energy(last, m["to_hidden"], m["b"], m["c"], m["exponent"], N)
-        return mean.sum(1) + energy
+        again = ops.hidden_mean(mean, m["to_hidden"], m["c"], m["exponent"], N)  # of rows
+        return mean.sum(1) + again.sum(1) + energy
 
     compiled = torch.compile(chain, fullgraph=True, backend="aot_eager")
     assert torch.equal(compiled(m["visible"]), chain(m["visible"]))
@@ -186,8 +187,12 @@ def test_messages(m: dict[str, Any]) -> None:
             "hidden_mean: visible must have shape (n_units, ceil(B / 64)) = (13, 1), got (13, 0). "
             "Use pack_states."
         ),
-        lambda: ops.hidden_mean(m["visible"].float(), *layer): (
-            "hidden_mean: visible must be int64, got torch.float32. Use visible.to(torch.int64)."
+        lambda: ops.hidden_mean(m["visible"].double(), *layer): (
+            "hidden_mean: visible must be int64, got torch.float64. Use visible.to(torch.int64)."
+        ),
+        lambda: ops.hidden_mean(m["rows"].float()[1:], *layer): (
+            "hidden_mean: visible must have shape (B, n_units) = (5, 13), got (4, 13). "
+            "Pass a tensor of that shape."
         ),
         lambda: ops.hidden_mean(m["visible"], m["to_hidden"][0], *layer[1:]): (
             "hidden_mean: to_hidden must have shape (planes, blocks, n_in + 1, 64) = "

@@ -64,35 +64,59 @@ inline void for_each_row(const Sums& sums, int64_t n_chains, int64_t n_units, Us
   });
 }
 
-inline double state_of(const States& states, int64_t chain, int64_t unit) {
-  if (states.are_levels())
-    return states.levels()[chain * states.n_units + unit] / static_cast<double>(kLevels);
+// Sum of b_j v_j of a chain; its terms are added in kParts parts.
+inline double field_sum(const Given& given, int64_t chain, const float* bias) {
+  constexpr int kParts = 16;
+  const States& states = given.states;
   const int64_t words = ceil_div(states.n_chains, kWord);
-  return static_cast<double>(states.packed()[unit * words + chain / kWord] >> chain % kWord & 1);
+  double sums[kParts] = {};
+  for (int64_t first = 0; first < states.n_units; first += 64) {
+    const int64_t left = states.n_units - first;
+    const int n = static_cast<int>(left < 64 ? left : 64);
+    double terms[64] = {};
+    if (given.are_levels()) {
+      int32_t levels[64];
+      read_levels(states, chain, first, 64, levels);
+      for (int i = 0; i < n; ++i)
+        terms[i] = static_cast<double>(bias[first + i]) * levels[i] / static_cast<double>(kLevels);
+    } else if (given.bits.bits != nullptr) {
+      const uint64_t bits = given.bits.of(chain)[first / 64];
+      for (int i = 0; i < n; ++i)
+        terms[i] = static_cast<double>(bias[first + i]) * static_cast<double>(bits >> i & 1);
+    } else {
+      const uint64_t* packed = states.packed() + first * words + chain / kWord;
+      for (int i = 0; i < n; ++i)
+        terms[i] = static_cast<double>(bias[first + i]) *
+                   static_cast<double>(packed[i * words] >> chain % kWord & 1);
+    }
+    for (int i = 0; i < 64; ++i) sums[i % kParts] += terms[i];
+  }
+  double sum = 0;
+  for (const double part : sums) sum += part;
+  return sum;
 }
 
 void free_energy(const FreeEnergy& op, const Run& run) {
   scratch_reset();
-  const States& states = op.visible;
-  const Groups groups = half_step_groups(op.to_hidden, states, run.n_threads);
-  HalfStep* steps = make_half_steps(groups, op.to_hidden, false, states.are_levels());
+  const Given given = read_states(op.visible, run.n_threads);
+  const int64_t n_chains = op.visible.n_chains;
+  const Groups groups = half_step_groups(op.to_hidden, given, run.n_threads);
+  HalfStep* steps = make_half_steps(groups, op.to_hidden, false, given.are_levels());
   const int64_t supers = ceil_div(op.to_hidden.n_out, kSuper);
   // Added in the same order whatever the threads.
-  double* parts = scratch<double>(supers * states.n_chains);
+  double* parts = scratch<double>(supers * n_chains);
   run_team(groups.n_workers, [&](const Worker& team) {
     for_each_group(team, groups, [&](const Worker& me, int memory, int64_t first, int64_t n) {
       HalfStep& h = steps[memory];
-      preactivations_of(me, h, states, first, n, [&](const Sums& sums, int64_t super) {
+      preactivations_of(me, h, given, first, n, [&](const Sums& sums, int64_t super) {
         const int64_t n_units = h.n_units(super);
         for_each_row(sums, n, n_units, [&](int64_t c, const float* x) {
           parts[(first + c) * supers + super] = softplus_sum(x, static_cast<int>(n_units), 1);
         });
       });
     });
-    team.share(states.n_chains, [&](int64_t c) {
-      double sum = 0;
-      for (int64_t j = 0; j < states.n_units; ++j)
-        sum += op.visible_bias[j] * state_of(states, c, j);
+    team.share(n_chains, [&](int64_t c) {
+      double sum = field_sum(given, c, op.visible_bias);
       for (int64_t super = 0; super < supers; ++super) sum += parts[c * supers + super];
       op.energy[c] = -sum;
     });

@@ -37,7 +37,7 @@ inline void train_step(const TrainSteps& op, const States& data, const Draw& dra
     if (persistent)
       for_each_group(team, row_groups, [&](const Worker& me, int m, int64_t first, int64_t n) {
         HalfStep& h = row_steps[m];
-        preactivations_of(me, h, data, first, n, [&](const Sums& sums, int64_t super) {
+        preactivations_of(me, h, {data, {}}, first, n, [&](const Sums& sums, int64_t super) {
           store_levels(sums, first, n, super * kSuper, h.n_units(super), PhaseHalf::kData,
                        phases.levels);
         });
@@ -61,7 +61,7 @@ inline void train_step(const TrainSteps& op, const States& data, const Draw& dra
         if (persistent || t > 0)
           preactivations(me, h, n, t == (levels && !persistent ? 1 : 0), draw_into);
         else if (levels)
-          level_preactivations(me, h, data.levels() + first * p.n_visible, n, both);
+          level_preactivations(me, h, data, first, n, both);
         else
           preactivations(me, h, n, true, both);
         draw_visible(me, group, chains.draws.drawing(team, draw.of_visible(t), first, n), t == 0);
