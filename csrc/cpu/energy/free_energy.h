@@ -64,36 +64,23 @@ inline void for_each_row(const Sums& sums, int64_t n_chains, int64_t n_units, Us
   });
 }
 
-// Sum of b_j v_j of a chain; its terms are added in kParts parts.
-inline double field_sum(const Given& given, int64_t chain, const float* bias) {
+// Sum of b_j v_j of a chain, from its bits, or from levels. Terms are added in kParts parts.
+inline double field_sum(const Given& given, int64_t chain, const uint64_t* bits,
+                        const float* bias) {
   constexpr int kParts = 16;
   const States& states = given.states;
-  const int64_t words = ceil_div(states.n_chains, kWord);
-  double sums[kParts] = {};
+  double sums[kParts] = {}, sum = 0;
   for (int64_t first = 0; first < states.n_units; first += 64) {
     const int64_t left = states.n_units - first;
-    const int n = static_cast<int>(left < 64 ? left : 64);
-    double terms[64] = {};
-    if (given.are_levels()) {
-      int32_t levels[64];
-      read_levels(states, chain, first, 64, levels);
-      for (int i = 0; i < n; ++i)
-        terms[i] = static_cast<double>(bias[first + i]) * levels[i] / static_cast<double>(kLevels);
-    } else if (given.bits.bits != nullptr) {
-      const uint64_t bits = given.bits.of(chain)[first / 64];
-      for (int i = 0; i < n; ++i)
-        terms[i] = static_cast<double>(bias[first + i]) * static_cast<double>(bits >> i & 1);
-    } else {
-      const uint64_t* packed = states.packed() + first * words + chain / kWord;
-      for (int i = 0; i < n; ++i)
-        terms[i] = static_cast<double>(bias[first + i]) *
-                   static_cast<double>(packed[i * words] >> chain % kWord & 1);
+    int32_t values[64] = {};
+    if (given.are_levels()) read_levels(states, chain, first, 64, values);
+    for (int i = 0; i < 64 && i < left; ++i) {
+      const bool on = !given.are_levels() && (bits[first / 64] >> i & 1) != 0;
+      sums[i % kParts] += static_cast<double>(bias[first + i]) * (on ? 1 : values[i]);
     }
-    for (int i = 0; i < 64; ++i) sums[i % kParts] += terms[i];
   }
-  double sum = 0;
   for (const double part : sums) sum += part;
-  return sum;
+  return given.are_levels() ? sum / kLevels : sum;
 }
 
 void free_energy(const FreeEnergy& op, const Run& run) {
@@ -107,18 +94,19 @@ void free_energy(const FreeEnergy& op, const Run& run) {
   double* parts = scratch<double>(supers * n_chains);
   run_team(groups.n_workers, [&](const Worker& team) {
     for_each_group(team, groups, [&](const Worker& me, int memory, int64_t first, int64_t n) {
-      HalfStep& h = steps[memory];
+      const HalfStep& h = steps[memory];
       preactivations_of(me, h, given, first, n, [&](const Sums& sums, int64_t super) {
         const int64_t n_units = h.n_units(super);
         for_each_row(sums, n, n_units, [&](int64_t c, const float* x) {
           parts[(first + c) * supers + super] = softplus_sum(x, static_cast<int>(n_units), 1);
         });
       });
-    });
-    team.share(n_chains, [&](int64_t c) {
-      double sum = field_sum(given, c, op.visible_bias);
-      for (int64_t super = 0; super < supers; ++super) sum += parts[c * supers + super];
-      op.energy[c] = -sum;
+      const ChainBits bits = bits_of(given, h, first);
+      me.share(n, [&](int64_t c) {
+        double sum = field_sum(given, first + c, bits.of(c), op.visible_bias);
+        for (int64_t super = 0; super < supers; ++super) sum += parts[(first + c) * supers + super];
+        op.energy[first + c] = -sum;
+      });
     });
   });
 }

@@ -5,16 +5,20 @@
 namespace ncg {
 namespace {
 
+// Of a group from chain `first` on: those of rows, or the half step's own.
+inline ChainBits bits_of(const Given& given, const HalfStep& h, int64_t first) {
+  return given.bits.bits != nullptr ? given.bits.from(first) : h.in.now;
+}
+
 // x of the states of a group.
 template <class Use>
-inline void preactivations_of(const Worker& me, HalfStep& h, const Given& given, int64_t first,
+inline void preactivations_of(const Worker& me, HalfStep h, const Given& given, int64_t first,
                               int64_t n, Use use) {
   const States& states = given.states;
   if (given.are_levels()) return level_preactivations(me, h, states, first, n, use);
-  if (given.bits.bits != nullptr)
-    h.in.now = given.bits.from(first);
-  else
+  if (!states.are_rows())
     from_packed(me, states.packed(), states.n_units, states.n_chains, first, n, h.in.now);
+  h.in.now = bits_of(given, h, first);
   preactivations(me, h, n, true, use);
 }
 
@@ -30,7 +34,7 @@ void mean(const Layer& layer, const States& states, float* means, const Run& run
   HalfStep* steps = make_half_steps(groups, layer, false, given.are_levels());
   run_team(groups.n_workers, [&](const Worker& team) {
     for_each_group(team, groups, [&](const Worker& me, int memory, int64_t first, int64_t n) {
-      HalfStep& h = steps[memory];
+      const HalfStep& h = steps[memory];
       preactivations_of(me, h, given, first, n, [&](const Sums& sums, int64_t super) {
         for_each_pair(sums, n, h.n_units(super), [&](int64_t c, int at, const F x[2]) {
           float* out = means + (first + c) * layer.n_out + super * kSuper + at;

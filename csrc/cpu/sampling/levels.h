@@ -14,12 +14,13 @@ namespace {
 constexpr int64_t kLevelInputs = 8192;  // at a time, whose sums fit 32 bits
 constexpr int kMaxPlaces = 4;           // and points
 constexpr int kTablePairs = 32;         // of inputs, whose weights are near
-constexpr int kTableRow = kMaxPlaces * kBlock;
+constexpr int kLevelOutputs = 32;       // at a time
+constexpr int kTableRow = kMaxPlaces * kLevelOutputs;
 
 // Two inputs with levels, not both 0: where their weights are in the table of 64 inputs, and their
-// factors at each point, two of 16 bits in one.
+// low and their high bytes, two numbers of 16 bits each.
 struct LevelPair {
-  int32_t at, factors[kMaxPlaces];
+  int32_t at, low, high;
 };
 
 // The pairs of a chain, those of 64 inputs from starts[i] to before starts[i + 1].
@@ -30,7 +31,7 @@ struct LevelList {
 
   static int64_t words(int64_t n_in) {
     const int64_t tables = ceil_div(n_in, 2 * kTablePairs);
-    return tables + 2 + (kTablePairs * tables + 1) * (1 + kMaxPlaces);
+    return tables + 2 + (kTablePairs * tables + 1) * int64_t{sizeof(LevelPair) / 4};
   }
   LevelList(uint32_t* room, int64_t n_in)
       : starts(room + 1),
@@ -39,9 +40,6 @@ struct LevelList {
 };
 
 inline void list_levels(const States& states, int64_t chain, const LevelList& list) {
-  const auto both = [](uint32_t a, uint32_t b) {
-    return static_cast<int32_t>((a & 0xFFFF) | b << 16);
-  };
   LevelPair* to = list.pairs;
   int32_t unequal = 0;
   for (int64_t first = 0, i = 0; first < states.n_units; first += 2 * kTablePairs, ++i) {
@@ -49,13 +47,11 @@ inline void list_levels(const States& states, int64_t chain, const LevelList& li
     read_levels(states, chain, first, 2 * kTablePairs, levels);
     list.starts[i] = static_cast<uint32_t>(to - list.pairs);
     for (int pair = 0; pair < kTablePairs; ++pair) {
-      const uint32_t a = static_cast<uint32_t>(levels[2 * pair]) & 0xFFFF,
-                     b = static_cast<uint32_t>(levels[2 * pair + 1]) & 0xFFFF;
-      const int32_t low = both(a & 255, b & 255), high = both(a >> 8, b >> 8),
-                    difference = both((a & 255) - (a >> 8), (b & 255) - (b >> 8));
-      *to = {pair * kTableRow, {low, high, low + high, difference}};
-      to += (a | b) != 0;
-      unequal |= difference;
+      const int32_t a = levels[2 * pair], b = levels[2 * pair + 1],
+                    low = (a & 255) | (b & 255) << 16, high = (a >> 8 & 255) | (b >> 8 & 255) << 16;
+      *to = {pair * kTableRow, low, high};
+      to += (low | high) != 0;
+      unequal |= low ^ high;
     }
     list.starts[i + 1] = static_cast<uint32_t>(to - list.pairs);
   }
@@ -80,20 +76,20 @@ inline void values_at_points(const int16_t* const planes[], int n_planes, int64_
   if (kDigits == 3) values[3] = sub_halves(ends, d[1]);
 }
 
-// The pairs of inputs from `first` on whose bits are set in `used`: [pair][point][64 outputs].
+// The pairs of inputs from `first` on whose bits are set in `used`: [pair][point][outputs].
 template <int kDigits>
 inline void fill_table(const int16_t* const planes[], int n_planes, int64_t first, uint32_t used,
                        int32_t* table) {
   for (; used != 0; used &= used - 1) {
     const int pair = __builtin_ctz(used);
-    for (int u = 0; u < kBlock; u += 2 * kLanes) {
+    for (int u = 0; u < kLevelOutputs; u += 2 * kLanes) {
       I a[kMaxPlaces], b[kMaxPlaces];
       const int64_t at = (first + 2 * pair) * kBlock + u;
       values_at_points<kDigits>(planes, n_planes, at, a);
       values_at_points<kDigits>(planes, n_planes, at + kBlock, b);
 #pragma GCC unroll 4
       for (int p = 0; p <= kDigits; ++p) {
-        int32_t* to = table + pair * kTableRow + p * kBlock + u;
+        int32_t* to = table + pair * kTableRow + p * kLevelOutputs + u;
         store(to, even_fours(a[p], b[p]));
         store(to + kLanes, odd_fours(a[p], b[p]));
       }
@@ -101,38 +97,48 @@ inline void fill_table(const int16_t* const planes[], int n_planes, int64_t firs
   }
 }
 
-// x[point][64] += products of pairs, planes `stride` apart.
-template <int kPoints>
+// Of two levels at a point.
+template <int kPoint>
+inline I at_point(I low, I high) {
+  if (kPoint < 2) return kPoint == 0 ? low : high;
+  return kPoint == 2 ? add_halves(low, high) : sub_halves(low, high);
+}
+
+// x[point][kLevelOutputs] += products of pairs at kPoints points, which are `stride` apart.
+template <int kPoints, int kPoint = 0>
 inline void add_pairs(const LevelPair* pairs, const LevelPair* end, const int32_t* table,
                       int64_t stride, int32_t* x) {
-  constexpr int kVectors = kLanes == 16 ? 4 : 2;
-  for (int part = 0; part < kBlock; part += kVectors * kLanes) {
-    I sums[kPoints][kVectors];
+  constexpr int kMost = kLanes / 4, kAtOnce = kPoints < kMost ? kPoints : kMost,
+                kVectors = kLevelOutputs / kLanes;
+  I sums[kAtOnce][kVectors];
 #pragma GCC unroll 4
-    for (int p = 0; p < kPoints; ++p)
+  for (int p = 0; p < kAtOnce; ++p)
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) sums[p][v] = load(x + p * stride + v * kLanes);
+  for (const LevelPair* pair = pairs; pair < end; ++pair) {
+    const int32_t* from = table + pair->at;
+    const I low = splat(pair->low), high = splat(pair->high),
+            factors[] = {at_point<kPoint>(low, high), at_point<kPoint + 1>(low, high),
+                         at_point<kPoint + 2>(low, high), at_point<kPoint + 3>(low, high)};
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) sums[p][v] = load(x + p * stride + part + v * kLanes);
-    for (const LevelPair* pair = pairs; pair < end; ++pair) {
-      const int32_t* from = table + pair->at + part;
-#pragma GCC unroll 4
-      for (int p = 0; p < kPoints; ++p) {
-        const I factors = splat(pair->factors[p]);
-#pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v)
-          sums[p][v] = dot2(sums[p][v], load(from + p * kBlock + v * kLanes), factors);
-      }
-    }
-#pragma GCC unroll 4
-    for (int p = 0; p < kPoints; ++p)
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) store(x + p * stride + part + v * kLanes, sums[p][v]);
+    for (int p = 0; p < kAtOnce; ++p)
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v)
+        sums[p][v] = dot2(sums[p][v], load(from + p * kLevelOutputs + v * kLanes), factors[p]);
   }
+#pragma GCC unroll 4
+  for (int p = 0; p < kAtOnce; ++p)
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) store(x + p * stride + v * kLanes, sums[p][v]);
+  if constexpr (kPoints > kAtOnce)
+    add_pairs<kPoints - kAtOnce, kPoint + kAtOnce>(pairs, end, table + kAtOnce * kLevelOutputs,
+                                                   stride, x + kAtOnce * stride);
 }
 
 // From sums at the points to places, in place.
 template <int kDigits>
 inline void to_places(int64_t stride, int32_t* x) {
-  for (int u = 0; u < kBlock; u += kLanes, x += kLanes) {
+  for (int u = 0; u < kLevelOutputs; u += kLanes, x += kLanes) {
     const I zero = load(x), infinity = load(x + stride), one = load(x + 2 * stride);
     if (kDigits == 2) {
       store(x + stride, sub(sub(one, zero), infinity));
@@ -167,26 +173,26 @@ inline int64_t level_bytes(int64_t n_in, int64_t n_chains) {
   return 4 * kTablePairs * kTableRow + (few_levels(n_in) ? 0 : 8 * kTableRow * n_chains);
 }
 
-// Sums of a block's outputs for n chains, whose lists are `words` apart in `room`: the places as
-// planes; of more inputs than kLevelInputs floats x.
+// Sums of kLevelOutputs outputs from `unit` on for n chains, whose lists are `words` apart in
+// `room`: the places as planes; of more inputs than kLevelInputs floats x.
 template <int kDigits>
-inline void level_block(const Layer& layer, uint32_t* room, int64_t words, int64_t n, int64_t block,
-                        char* memory, const Sums& sums) {
+inline void level_outputs(const Layer& layer, uint32_t* room, int64_t words, int64_t n,
+                          int64_t unit, char* memory, const Sums& sums) {
   constexpr int64_t kInputs = 2 * kTablePairs;
   const RowLayout layout{layer.n_out, layer.n_in, kDigits};
   const int16_t* planes[kDigits] = {};
   for (int p = 0; p < layout.planes(); ++p)
-    planes[p] = rows_of(layer.digits) + layout.block(p, block);
+    planes[p] = rows_of(layer.digits) + layout.block(p, unit / kBlock) + unit % kBlock;
   int32_t* table = reinterpret_cast<int32_t*>(memory);
   double* places = reinterpret_cast<double*>(table + kTablePairs * kTableRow);
-  const int64_t in_super = block * kBlock % kSuper;
-  const auto x_of = [&](int64_t c) { return sums.of(c) + in_super; };
+  const int64_t stride = sums.plane_stride;
+  const auto x_of = [&](int64_t c) { return sums.of(c) + unit % kSuper; };
   const auto clear = [&](int64_t c) {
     for (int p = 0; p <= kDigits; ++p)
-      memset(x_of(c) + p * sums.plane_stride, 0, sizeof(int32_t) * kBlock);
+      for (int u = 0; u < kLevelOutputs; u += kLanes) store(x_of(c) + p * stride + u, splat(0));
   };
-  if (!few_levels(layer.n_in))
-    memset(places, 0, sizeof(double) * static_cast<size_t>(kTableRow * n));
+  const bool few = few_levels(layer.n_in);
+  if (!few) memset(places, 0, sizeof(double) * static_cast<size_t>(kTableRow * n));
   for (int64_t c = 0; c < n; ++c) clear(c);
   for (int64_t first = 0; first < layer.n_in; first += kInputs) {
     const int64_t i = first / kInputs;
@@ -197,29 +203,29 @@ inline void level_block(const Layer& layer, uint32_t* room, int64_t words, int64
         used |= uint32_t{1} << list.pairs[k].at / kTableRow;
     }
     fill_table<kDigits>(planes, layout.planes(), first, used, table);
-    const bool carries = !few_levels(layer.n_in) &&
-                         ((first + kInputs) % kLevelInputs == 0 || first + kInputs >= layer.n_in);
+    const bool carries =
+        !few && ((first + kInputs) % kLevelInputs == 0 || first + kInputs >= layer.n_in);
     for (int64_t c = 0; c < n; ++c) {
       const LevelList list(room + c * words, layer.n_in);
       const LevelPair *from = list.pairs + list.starts[i], *to = list.pairs + list.starts[i + 1];
       if (from < to && (kDigits == 2 || *list.unequal == 0))
-        add_pairs<3>(from, to, table, sums.plane_stride, x_of(c));
+        add_pairs<3>(from, to, table, stride, x_of(c));
       else if (from < to)
-        add_pairs<kDigits + 1>(from, to, table, sums.plane_stride, x_of(c));
+        add_pairs<kDigits + 1>(from, to, table, stride, x_of(c));
       if (!carries) continue;
-      to_places<kDigits>(sums.plane_stride, x_of(c));
+      to_places<kDigits>(stride, x_of(c));
       for (int p = 0; p <= kDigits; ++p)
-        for (int u = 0; u < kBlock; ++u)
-          places[c * kTableRow + p * kBlock + u] += x_of(c)[p * sums.plane_stride + u];
+        for (int u = 0; u < kLevelOutputs; ++u)
+          places[c * kTableRow + p * kLevelOutputs + u] += x_of(c)[p * stride + u];
       clear(c);
     }
   }
   for (int64_t c = 0; c < n; ++c)
-    if (few_levels(layer.n_in))
-      to_places<kDigits>(sums.plane_stride, x_of(c));
+    if (few)
+      to_places<kDigits>(stride, x_of(c));
     else
-      combine_places(layer, places + c * kTableRow, kBlock, sums.bias + in_super, kBlock,
-                     reinterpret_cast<float*>(x_of(c)));
+      combine_places(layer, places + c * kTableRow, kLevelOutputs, sums.bias + unit % kSuper,
+                     kLevelOutputs, reinterpret_cast<float*>(x_of(c)));
 }
 
 }  // namespace

@@ -72,11 +72,6 @@ inline float* split_order(const float* values, int64_t n) {
   return split;
 }
 
-inline ChainBits make_bits(int64_t n_units, int64_t n_chains) {
-  const int64_t words = chain_words(n_units);
-  return {scratch<uint64_t>(words * n_chains), words};
-}
-
 inline HalfStep make_half_step(const Layer& layer, const float* split_bias, int64_t n_most,
                                int n_workers, bool kept, bool levels) {
   HalfStep h{};
@@ -132,9 +127,9 @@ inline void row_sums(const Worker& me, const HalfStep& h, int64_t n, bool first_
           const bool digits = p + 1 < h.n_planes || h.n_planes == h.layer.digits.n_digits;
           for (int64_t c = 0; c < n; ++c, x += sums.chain_stride)
             if (digits)
-              add_digit_rows(rows, h.lists[c], x);
+              add_rows<true>(rows, h.lists[c], x);
             else
-              add_rows(rows, h.lists[c], x);
+              add_rows<false>(rows, h.lists[c], x);
         }
       if (last == words) use(sums, super);
     });
@@ -206,15 +201,15 @@ inline void level_preactivations(const Worker& me, const HalfStep& h, const Stat
     });
   me.share(h.supers(), [&](int64_t super) {
     const Sums sums = h.level_sums(me, super);
-    for (int64_t u = 0; u < h.n_units(super); u += h.sparse() ? 1 : kBlock) {
+    for (int64_t u = 0; u < h.n_units(super); u += h.sparse() ? 1 : kLevelOutputs) {
       const int64_t unit = super * kSuper + u;
       char* memory = h.own_memory(me) + h.own_rows(n, kMaxPlaces);
       if (h.sparse())
         connection_levels(h.layer, unit, pairs, n, sums, slot_in_split_order(u));
       else if (h.layer.digits.n_digits == 2)
-        level_block<2>(h.layer, h.room, words, n, unit / kBlock, memory, sums);
+        level_outputs<2>(h.layer, h.room, words, n, unit, memory, sums);
       else
-        level_block<3>(h.layer, h.room, words, n, unit / kBlock, memory, sums);
+        level_outputs<3>(h.layer, h.room, words, n, unit, memory, sums);
     }
     use(sums, super);
   });

@@ -8,6 +8,12 @@
 namespace ncg {
 namespace {
 
+// Call these outside parallel regions.
+inline ChainBits make_bits(int64_t n_units, int64_t n_chains) {
+  const int64_t words = chain_words(n_units);
+  return {scratch<uint64_t>(words * n_chains), words};
+}
+
 // What an op reads.
 struct Given {
   States states;
@@ -18,37 +24,22 @@ struct Given {
   }
 };
 
-// What rows hold, all bits together. Non-negative floats are ordered as integers are.
+// What rows hold: not 0 where there is such a value.
 struct Held {
-  I others, signs, largest;  // others: not 0 where a value is neither 0 nor 1
-  uint64_t other_bytes;
-
-  bool only_bits() const { return other_bytes == 0 && largest_of(others, true) == 0; }
-  bool in_range() const {
-    return other_bytes == 0 && largest_of(signs, true) >= 0 &&
-           largest_of(largest, false) <= as_bits(1.f);
-  }
-  static int32_t largest_of(I a, bool joined) {
-    alignas(64) int32_t lanes[kLanes];
-    store(lanes, a);
-    int32_t found = lanes[0];
-    for (const int32_t lane : lanes) found = joined ? found | lane : found > lane ? found : lane;
-    return found;
-  }
+  uint64_t between, outside;  // 0 and 1
 };
 
 // A word of up to 64 values, of which n are left.
 inline uint64_t bits_of(const float* values, int64_t n, Held& held) {
+  constexpr uint32_t kAll = (1u << kLanes) - 1;
   uint64_t word = 0;
   for (int i = 0; i < 64 && i < n; i += kLanes) {
-    const F value = n - i < kLanes ? load(values + i, static_cast<int>(n - i)) : load(values + i);
-    const F v = add(value, splat(0.f));  // -0 becomes 0
-    const M off = less(v, splat(1.f));
-    word |= uint64_t{~bits(off) & ((1u << kLanes) - 1)} << i;
-    held.others =
-        bit_or(held.others, bit_xor(as_bits(v), as_bits(select(off, splat(0.f), splat(1.f)))));
-    held.signs = bit_or(held.signs, as_bits(v));
-    held.largest = max(held.largest, as_bits(v));
+    const F v = n - i < kLanes ? load(values + i, static_cast<int>(n - i)) : load(values + i);
+    const uint32_t below_1 = bits(less(v, splat(1.f)));
+    const uint32_t not_above_1 = bits(less(v, splat(1 + 0x1p-23f)));  // of NaN neither
+    held.between |= bits(less(splat(0.f), v)) & below_1;
+    held.outside |= bits(less(v, splat(0.f))) | (kAll & ~not_above_1);
+    word |= uint64_t{kAll & ~below_1} << i;
   }
   return word;
 }
@@ -57,40 +48,36 @@ inline uint64_t bits_of(const uint8_t* values, int64_t n, Held& held) {
   uint64_t word = 0;
   for (int i = 0; i < 64 && i < n; i += 8) {
     uint64_t bytes = 0;
-    if (n - i < 8)
-      memcpy(&bytes, values + i, static_cast<size_t>(n - i));
-    else
-      memcpy(&bytes, values + i, 8);
-    held.other_bytes |= bytes & ~kOnes;
+    memcpy(&bytes, values + i, static_cast<size_t>(n - i < 8 ? n - i : 8));
+    held.outside |= bytes & ~kOnes;
     word |= ((bytes & kOnes) * kGather >> 56) << i;
   }
   return word;
 }
 
-// Call it outside parallel regions.
 inline Given read_states(const States& states, int n_threads) {
   if (!states.are_rows()) return {states, {}};
-  const int64_t n = states.n_units, n_chains = states.n_chains, words = chain_words(n);
-  const ChainBits out{scratch<uint64_t>(words * n_chains), words};
-  int only_bits = 1, in_range = 1;
+  const int64_t n = states.n_units, n_chains = states.n_chains;
+  const ChainBits out = make_bits(n, n_chains);
+  Held all{};
   const double work = 8 * static_cast<double>(n) * static_cast<double>(n_chains);
   run_team(threads_for(work, n_threads), [&](const Worker& me) {
-    Held held{splat(0), splat(0), splat(0), 0};
+    Held held{};
     const auto read = [&](const auto* rows) {
       me.share(n_chains, [&](int64_t c) {
-        for (int64_t k = 0; k < words; ++k)
-          out.of(c)[k] = 64 * k < n ? bits_of(rows + c * n + 64 * k, n - 64 * k, held) : 0;
+        for (int64_t k = 0; k < out.words; ++k)
+          out.of(c)[k] = bits_of(rows + c * n + 64 * k, n - 64 * k, held);
       });
     };
     if (states.format == StateFormat::kFloats)
       read(states.floats());
     else
       read(states.bytes());
-    if (!held.only_bits()) __atomic_store_n(&only_bits, 0, __ATOMIC_RELAXED);
-    if (!held.in_range()) __atomic_store_n(&in_range, 0, __ATOMIC_RELAXED);
+    __atomic_fetch_or(&all.between, held.between, __ATOMIC_RELAXED);
+    __atomic_fetch_or(&all.outside, held.outside, __ATOMIC_RELAXED);
   });
-  if (in_range == 0) throw std::domain_error("rows");
-  return {states, only_bits != 0 ? out : ChainBits{}};
+  if (all.outside != 0) throw std::domain_error("rows");
+  return {states, all.between == 0 ? out : ChainBits{}};
 }
 
 // Levels of `count` inputs of a chain from `first` on; 0 where there are no more. Of levels or rows
