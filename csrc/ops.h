@@ -78,6 +78,16 @@ struct PackWeights {
   Digits to_hidden, to_visible;  // written
 };
 
+// found, int64 (4,): max |W∘A| as the bits of a float without its sign (NaN > infinity > finite),
+// the number of connections that are on, and 128 bits that tell whether any of W∘A or A has
+// changed: common/fingerprint.h.
+struct ScanWeights {
+  const float* weight;
+  const uint8_t* mask;
+  int64_t n_pairs;
+  int64_t* found;  // written
+};
+
 struct Gibbs {
   Layer to_hidden, to_visible;
   States visible;  // the start
@@ -144,8 +154,8 @@ struct Parameters {
 // clipped to [0, 1]; biases fma(lr, g, .). The last n_labels columns have no strength. Then digits
 // of the new W∘A at the old exponent; without meaning where W is NaN.
 //
-// found, float64 (3,): max |W|, NaN or infinite where a weight or bias is, NaN where a strength is;
-// connections switched on; and off.
+// found, float64 (3,): max |W∘A| of the new A, NaN or infinite where a weight that is on or a bias
+// is, NaN where a strength is; connections switched on; and off.
 struct Update {
   Parameters parameters;
   Phases phases;
@@ -164,9 +174,9 @@ struct UpdateFromSums {
 
 // n_batches mini-batches one after the other, their data batch_stride bytes apart, each n_steps
 // sweeps further: P(h|v) of the data, sweeps from data or chains, P(h|v) of the model, the update.
-// They end early where max |W| leaves [least, most] or sparse digits lack the room.
+// They end early where max |W∘A| leaves [least, most] or sparse digits lack the room.
 //
-// found, float64 (4,): the last max |W|, the sums of both counts, the number of batches done.
+// found, float64 (4,): the last max |W∘A|, the sums of both counts, the number of batches done.
 struct TrainSteps {
   Parameters parameters;
   States visible_data;  // of the first batch
@@ -219,6 +229,7 @@ struct OpTable {
   void (*unpack_states)(const uint64_t* packed, int64_t n_chains, int64_t n_units, uint8_t* states,
                         const Run&);
   void (*pack_weights)(const PackWeights&, const Run&);
+  void (*scan_weights)(const ScanWeights&, const Run&);
   // P(unit = 1 | states), float32 (n_chains, n_out)
   void (*mean)(const Layer&, const States&, float* mean, const Run&);
   // one half step: unit = [u (1 + exp(-beta x)) < 1], packed

@@ -2,8 +2,9 @@
 
 from importlib.metadata import version
 
-from ncg_fast import connectivity, data, ops
+from ncg_fast import connectivity, data, ops, sampling
 from ncg_fast.evaluation import (
+    diagnostics,
     log_likelihood,
     log_partition,
     log_partition_ais,
@@ -25,6 +26,7 @@ __all__ = [
     "classify",
     "connectivity",
     "data",
+    "diagnostics",
     "fit",
     "load",
     "log_likelihood",
@@ -32,6 +34,7 @@ __all__ = [
     "log_partition_ais",
     "ops",
     "pseudo_log_likelihood",
+    "sampling",
     "save",
     "with_labels",
 ]

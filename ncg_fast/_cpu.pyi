@@ -41,6 +41,9 @@ def pack_weights(
     context: int,
     /,
 ) -> None: ...
+def scan_weights(
+    weight: Tensor, mask: Tensor, found: Tensor, scratch: Tensor | None, context: int, /
+) -> None: ...
 def mean(
     states: Tensor,
     n_chains: int,

@@ -8,6 +8,7 @@ from ncg_fast._cpu import pack_states as pack_states
 from ncg_fast._cpu import pack_weights as pack_weights
 from ncg_fast._cpu import phase_sums as phase_sums
 from ncg_fast._cpu import sample as sample
+from ncg_fast._cpu import scan_weights as scan_weights
 from ncg_fast._cpu import scratch_bytes as scratch_bytes
 from ncg_fast._cpu import train_steps_ as train_steps_
 from ncg_fast._cpu import unpack_states as unpack_states

@@ -54,9 +54,12 @@ def dense(op: str, name: str, value: Any) -> Tensor:
         RuntimeError: no back end can serve its device.
     """
     if not isinstance(value, Tensor):
-        remedy = f"Use torch.as_tensor({name})." if isinstance(value, np.ndarray | list) else ""
-        rule, remedy = f"{name} must be a torch.Tensor", remedy or "Pass a torch.Tensor."
-        raise error(op, rule, type(value).__name__, remedy)
+        remedy = "Pass a torch.Tensor."
+        if isinstance(value, np.ndarray | list):
+            remedy = f"Use torch.tensor({name})."
+        elif hasattr(value, "to_numpy"):  # a data frame
+            remedy = f"Use torch.tensor({name}.to_numpy())."
+        raise error(op, f"{name} must be a torch.Tensor", type(value).__name__, remedy)
     if value.layout != torch.strided:
         rule, remedy = f"{name} must be a dense tensor", f"Use {name}.to_dense()."
         raise error(op, rule, f"layout {value.layout}", remedy)

@@ -88,6 +88,17 @@ void pack_weights(const Tensor& weight, const Tensor& mask, int64_t n_digits,
                      run(call, scratch, context));
 }
 
+void scan_weights(const Tensor& weight, const Tensor& mask, const Tensor& found,
+                  const Tensor& scratch, int64_t context) {
+  const Call call = begin("scan_weights", "pack_weights");
+  const Named weights{"weight", weight};
+  const int64_t n_pairs = product({call.size(weights, 0, 2), call.size(weights, 1, 2)});
+  const bool* on = call.read<bool>({"mask", mask}, n_pairs);
+  ops().scan_weights({call.read<float>(weights, n_pairs), reinterpret_cast<const uint8_t*>(on),
+                      n_pairs, call.write<int64_t>({"found", found}, 4)},
+                     run(call, scratch, context));
+}
+
 void mean(const Tensor& given, int64_t n, const records::Layer& of, const Tensor& to,
           const Tensor& scratch, int64_t context) {
   const Call call = begin("mean", "hidden_mean");
@@ -260,6 +271,7 @@ void define(py::module_& m) {
   m.def("pack_states", &pack_states, release);
   m.def("unpack_states", &unpack_states, release);
   m.def("pack_weights", &pack_weights, release);
+  m.def("scan_weights", &scan_weights, release);
   m.def("mean", &mean, release);
   m.def("sample", &sample, release);
   m.def("gibbs_steps", &gibbs_steps, release);

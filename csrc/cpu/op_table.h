@@ -5,6 +5,7 @@
 #include "cpu/energy/anneal.h"
 #include "cpu/packing/pack_states.h"
 #include "cpu/packing/pack_weights.h"
+#include "cpu/packing/scan_weights.h"
 #include "cpu/training/train_steps.h"
 #include "cpu/update/connection_gradient.h"
 #include "cpu/update/phase_sums.h"
@@ -13,10 +14,10 @@
 namespace ncg {
 namespace {
 
-constexpr OpTable kOpTable{pack_states, unpack_states,    pack_weights,        mean,
-                           sample,      gibbs_steps,      connection_gradient, phase_sums,
-                           ncg_update,  update_from_sums, train_steps,         free_energy,
-                           anneal,      half_step_way};
+constexpr OpTable kOpTable{pack_states, unpack_states, pack_weights,     scan_weights,
+                           mean,        sample,        gibbs_steps,      connection_gradient,
+                           phase_sums,  ncg_update,    update_from_sums, train_steps,
+                           free_energy, anneal,        half_step_way};
 
 }  // namespace
 }  // namespace ncg

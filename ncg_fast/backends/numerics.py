@@ -13,7 +13,8 @@ from torch import Tensor
 
 LEVELS = 65535  # a probability p is held as round(LEVELS p)
 PANEL, BLOCK, WORD = 32, 64, 64  # output units a panel, input units a block, chains a word
-HIDDEN_STREAM, VISIBLE_STREAM = 0, 2  # the further bits of a draw come from the stream one above
+# The further bits of a draw come from the stream one above.
+HIDDEN_STREAM, VISIBLE_STREAM, SWAP_STREAM = 0, 2, 4
 MIN_EXPONENT, MAX_EXPONENT = -60, 129
 
 
@@ -131,11 +132,29 @@ def bernoulli(x: Tensor, first: Tensor, more: Tensor) -> Tensor:
     return (surely | (maybe & rest)).to(torch.uint8)
 
 
-def next_exponent(exponent: int | None, max_abs: float) -> int:
-    """The exponent p of the weights' range [-2**p, 2**p].
+CHUNK = 1024  # elements that are hashed together
 
-    It is kept while max |W| is in (2**(p-3), 127/128 2**p]. Otherwise (or where exponent is None)
-    the smallest p with max |W| <= 7/8 2**p. The digits' step is 2**(p + 1 - 8 n_digits).
+
+def mixed32(h: Tensor) -> Tensor:
+    """The finalizer of MurmurHash3 (Austin Appleby, public domain) of 32 bits, in int64."""
+    h = (h ^ h >> 16) * 0x85EBCA6B & 0xFFFFFFFF
+    h = (h ^ h >> 13) * 0xC2B2AE35 & 0xFFFFFFFF
+    return h ^ h >> 16
+
+
+def mixed64(h: Tensor) -> Tensor:
+    """That of 64 bits, int64; products wrap."""
+    for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
+        h = (h ^ h >> 33 & 0x7FFFFFFF) * (factor - (1 << 64))
+    return h ^ h >> 33 & 0x7FFFFFFF
+
+
+def next_exponent(exponent: int | None, max_abs: float) -> int:
+    """The exponent p of the range [-2**p, 2**p] of the weights that are on.
+
+    It is kept while max |W∘A| is in (2**(p-3), 127/128 2**p]. Otherwise (or where exponent is None)
+    the smallest p with max |W∘A| <= 7/8 2**p. The digits' step is 2**(p + 1 - 8 n_digits). Weights
+    of connections that are off have no say; one that is switched on may saturate in that step.
     """
     if exponent is not None and (
         max_abs == 0 or 2.0 ** (exponent - 3) < max_abs <= 127 / 128 * 2.0**exponent
@@ -148,7 +167,7 @@ def next_exponent(exponent: int | None, max_abs: float) -> int:
 
 
 def exponent_range(exponent: int) -> tuple[float, float]:
-    """The least and the largest max |W| > 0 for which ``next_exponent`` keeps the exponent."""
+    """The least and the largest max |W∘A| > 0 for which ``next_exponent`` keeps the exponent."""
     return math.nextafter(2.0 ** (exponent - 3), math.inf), 127 / 128 * 2.0**exponent
 
 

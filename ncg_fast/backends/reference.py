@@ -20,6 +20,7 @@ from ncg_fast.backends.formats import pack_states as pack_states
 from ncg_fast.backends.formats import pack_weights as pack_weights
 from ncg_fast.backends.formats import unpack_states as unpack_states
 from ncg_fast.backends.numerics import (
+    CHUNK,
     HIDDEN_STREAM,
     LEVELS,
     VISIBLE_STREAM,
@@ -28,6 +29,8 @@ from ncg_fast.backends.numerics import (
     draws,
     f32,
     fma,
+    mixed32,
+    mixed64,
     one_plus_exp_neg,
     split_digits,
     to_levels,
@@ -50,6 +53,26 @@ def _as_integers(states: Tensor, n_chains: int) -> Tensor:
     """Packed states or levels -> integers (n_chains, n_units), float64: 0/1 or 0..65535."""
     packed = state_format(states) is StateFormat.PACKED
     return (unpack_states(states, n_chains) if packed else states).double()
+
+
+def scan_weights(weight: Tensor, mask: Tensor) -> Tensor:
+    """max |W∘A| as int32 bits, connections that are on, and a fingerprint; int64 (4,).
+
+    The fingerprint, of W∘A and A, is explained in ``csrc/common/fingerprint.h``.
+    """
+    bits, off = weight.contiguous().view(torch.int32), 0xFFFFFFFF
+    largest = torch.where(mask, bits & 0x7FFFFFFF, 0).amax() if bits.numel() else torch.tensor(0)
+
+    n_chunks = -(-bits.numel() // CHUNK)
+    words = torch.full((n_chunks, CHUNK), off)
+    words.view(-1)[: bits.numel()] = torch.where(mask, bits.to(torch.int64) & off, off).flatten()
+    keyed = words + mixed32(torch.arange(CHUNK) + 1) & off
+    products = (keyed[:, ::2] * keyed[:, 1::2]).sum(1)
+    pairs = (words[:, ::2] | words[:, 1::2] << 32).sum(1)
+    golden = 0x9E3779B97F4A7C15 - (1 << 64)
+    first = mixed64(products + (torch.arange(n_chunks) + 1) * golden)
+    second = mixed64(pairs + first)
+    return torch.stack([largest.to(torch.int64), mask.sum(), first.sum(), second.sum()])
 
 
 def preactivation(states: Tensor, layer: Layer, n_chains: int) -> Tensor:
@@ -172,7 +195,7 @@ def connection_gradient(
 def ncg_update_(
     parameters: Parameters, phases: Phases, rates: Rates, weight_exponent: int, n_labels: int
 ) -> Tensor:
-    """One NCG step in place: returns max |W|, connections switched on, and off, in float64."""
+    """One NCG step in place: returns max |W∘A|, connections switched on, and off, in float64."""
     return _update(parameters, _phase_differences(phases), rates, weight_exponent, n_labels)
 
 
@@ -236,15 +259,16 @@ def _update(
     new = pack_weights(weight, mask, held.n_digits, weight_exponent, held.capacity, held.format)
     parameters.to_hidden.copy_(new[0])
     parameters.to_visible.copy_(new[1])
-    largest = _largest(weight, parameters.visible_bias, parameters.hidden_bias, nan).double()
+    masked = torch.where(mask, weight, zero)
+    largest = _largest(masked, parameters.visible_bias, parameters.hidden_bias, nan).double()
     switched = (mask & ~old_mask).sum(), (old_mask & ~mask).sum()
     return torch.stack([largest, *(count.double() for count in switched)])
 
 
-def _largest(weight: Tensor, *others: Tensor) -> Tensor:
-    """max |W|; NaN or infinite where another value is (as integers NaN > inf > finite)."""
+def _largest(masked: Tensor, *others: Tensor) -> Tensor:
+    """max |W∘A|; NaN or infinite where another value is (as integers NaN > inf > finite)."""
     weight_bits, *other_bits = (
-        t.view(torch.int32).flatten() & 0x7FFFFFFF for t in (weight, *others)
+        t.view(torch.int32).flatten() & 0x7FFFFFFF for t in (masked, *others)
     )
     bad = (bits[bits >= 0x7F800000] for bits in other_bits)
     return torch.cat([weight_bits.new_zeros(1), weight_bits, *bad]).max().view(torch.float32)
@@ -260,10 +284,10 @@ def train_steps_(
     least: float,
     most: float,
 ) -> Tensor:
-    """Batches one after the other until max |W| leaves [least, most].
+    """Batches one after the other until max |W∘A| leaves [least, most].
 
     Or until sparse digits lack the room for the connections. Each: positive phase, sweeps from data
-    or chains, negative phase, update. Returns max |W|, connections switched on and off, batches
+    or chains, negative phase, update. Returns max |W∘A|, connections switched on and off, batches
     done, in float64.
     """
     model = parameters.model(weight_exponent)

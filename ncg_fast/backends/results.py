@@ -55,6 +55,7 @@ RESULTS: dict[str, Callable[..., tuple[Tensor, ...]]] = {
     "pack_weights": lambda weight, n_digits, capacity, dense=None, **_: new_digits(
         weight, axis(weight, 0), axis(weight, 1), n_digits, capacity, dense
     ),
+    "scan_weights": lambda weight, mask: (weight.new_empty(4, dtype=torch.int64),),
     "mean": _means,
     "sample": _states,
     "gibbs_steps": _both_states,

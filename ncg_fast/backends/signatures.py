@@ -29,6 +29,7 @@ SIGNATURES = {
     "unpack_states": "Tensor packed, int n_chains -> Tensor",
     "pack_weights": "Tensor weight, Tensor? mask, int n_digits, int weight_exponent, int? capacity "
     "-> (Tensor, Tensor)",
+    "scan_weights": "Tensor weight, Tensor mask -> Tensor",
     "mean": "Tensor states, int n_chains, Layer layer -> Tensor",
     "sample": "Tensor states, int n_chains, Layer layer, Draw draw, int stream -> Tensor",
     "gibbs_steps": "Tensor visible, int n_chains, Model model, int n_steps, Draw draw, "

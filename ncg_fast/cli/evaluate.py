@@ -1,25 +1,29 @@
-"""``ncg-fast evaluate``: log-likelihood, pseudo-likelihood and accuracy of a trained machine."""
+"""``ncg-fast evaluate``: log-likelihood, pseudo-likelihood, accuracy and mixing of a machine."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from ncg_fast import evaluation
+from ncg_fast import evaluation, plotting
 from ncg_fast.checks import MAX_CHAINS, MAX_SWEEPS
 from ncg_fast.cli import options
-from ncg_fast.evaluation import LogPartition, classification, partition
+from ncg_fast.evaluation import LogPartition, classification, diagnostics, partition
 from ncg_fast.experiments import run_folder
 from ncg_fast.experiments import setup as experiment
 from ncg_fast.experiments.config import CONFIG_NAME, Config
 from ncg_fast.experiments.setup import Experiment, Part
 from ncg_fast.model.rbm import RBM
 from ncg_fast.option import Option
+from ncg_fast.plotting import figures
 from ncg_fast.training.options import SEED
 
 SUMMARY = "Estimate log-likelihood, and accuracy where there are labels."
@@ -27,6 +31,7 @@ EXAMPLES = """\
 examples:
   ncg-fast evaluate runs/digits-1
   ncg-fast evaluate model.safetensors --data mnist --json
+  ncg-fast evaluate runs/digits-1 --mixing         # and writes mixing.json, figures/mixing.png
 
 log Z is exact where the smaller layer has at most 25 units; otherwise it is an estimate by
 annealed importance sampling (AIS), which tends to flatter the machine."""
@@ -37,7 +42,9 @@ OPTIONS = (
     Option("data", str, None, "data set, as in train", "NAME_OR_PATH", otherwise="that of the run"),
     Option("chains", int, _N_CHAINS, "chains of AIS", "N", within=(2, MAX_CHAINS)),
     Option("betas", int, None, _BETAS, "N", within=(2, MAX_SWEEPS), otherwise=_AUTHORS),
-    Option("seed", int, 0, "of AIS, in [0, 2^63)", "SEED", within=SEED),
+    Option("mixing", bool, False, "test whether chains from data and from noise agree"),
+    Option("sweeps", int, 1000, "sweeps of --mixing", "N", within=(8, MAX_SWEEPS)),
+    Option("seed", int, 0, "of AIS and --mixing, in [0, 2^63)", "SEED", within=SEED),
     options.DEVICE,
     options.THREADS,
 )
@@ -53,7 +60,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prints a table, or JSON."""
     device = options.device(args.device)
-    rbm, _, config = run_folder.open_model(args.model)
+    rbm, folder, config = run_folder.open_model(args.model)
     if config is None and args.data is None:
         rule = f"--data must be given where {CONFIG_NAME} is not beside the model"
         raise ValueError(f"{rule}, got {args.model}. Name the data set.")
@@ -72,8 +79,23 @@ def run(args: argparse.Namespace) -> int:
         "train": _measure(rbm, task.train, log_z),
         "test": _measure(rbm, task.test, log_z),
     }
-    print(json.dumps(found, indent=2) if args.json else _table(found))
+    if args.mixing:
+        rows, watched = task.train.rows, sys.stderr.isatty()
+        given = {"n_sweeps": args.sweeps, "seed": args.seed, "progress": watched}
+        mixing = diagnostics.mixing(rbm, rows, **given).to_dict()
+        found["mixing"] = {key: mixing[key] for key in ("n_agree", "free_energy", "worst_unit")}
+        found["mixing"]["files"] = [str(path) for path in _keep(folder, mixing)]
+    print(json.dumps(found, indent=2) if args.json else _table(found, args.sweeps))
     return 0
+
+
+def _keep(folder: Path, mixing: dict[str, Any]) -> list[Path]:
+    """Writes what was found, and its figure where there is matplotlib."""
+    written = [run_folder.write_mixing(folder, mixing)]
+    with contextlib.suppress(RuntimeError):
+        figure = plotting.plot_mixing(mixing)
+        written += figures.write_figures("", folder, {"mixing": figure})
+    return written
 
 
 def method(rbm: RBM, n_chains: int = _N_CHAINS, betas: int | None = None) -> str:
@@ -117,7 +139,7 @@ def _measure(rbm: RBM, part: Part, log_z: LogPartition) -> dict[str, float]:
     return found
 
 
-def _table(found: dict[str, Any]) -> str:
+def _table(found: dict[str, Any], n_sweeps: int) -> str:
     """Train and test side by side."""
     lines = [f"{found['model']} on {found['data']}: {found['machine']}", ""]
     parts = found["train"], found["test"]
@@ -134,4 +156,20 @@ def _table(found: dict[str, Any]) -> str:
         lines.append(f"{name or key.replace('_', ' '):<26}{shown[0]:>18}{shown[1]:>18}")
     error = found["log_partition_standard_error"]
     value = f"{found['log_partition']:.3f}" + (f" ± {error:.3f}" if error else "")
-    return "\n".join([*lines, "", f"log Z = {value} ({found['method']}); ± one standard error"])
+    lines += ["", f"log Z = {value} ({found['method']}); ± one standard error"]
+    if "mixing" in found:
+        lines += _mixing_lines(found["mixing"], n_sweeps)
+    return "\n".join(lines)
+
+
+def _mixing_lines(mixing: dict[str, Any], n_sweeps: int) -> list[str]:
+    n = mixing["n_agree"]
+    verdict = f"disagree after {n_sweeps} sweeps"
+    if n is not None:
+        verdict = f"agree from {n} sweep{'s' * (n != 1)} on"
+    lines = ["", f"Chains from data and from noise {verdict}."]
+    lines.append(f"{'':<26}{'correlation time':>18}{'effective draws':>18}{'R-hat':>10}")
+    for key in ("free_energy", "worst_unit"):
+        time, size, r_hat = mixing[key].values()
+        lines.append(f"{key.replace('_', ' '):<26}{time:>18.1f}{size:>18.0f}{r_hat:>10.3f}")
+    return [*lines, *mixing["files"]]

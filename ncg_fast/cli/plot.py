@@ -49,5 +49,10 @@ def draw(
     sampler = copy.deepcopy(rbm).manual_seed(seed)
     means = sampler.reconstruct(sampler.sample(_N_SAMPLES, _N_STEPS))
     return plotting.save_run_figures(
-        folder, rbm, image_shape=image_shape, samples=means, records=records
+        folder,
+        rbm,
+        image_shape=image_shape,
+        samples=means,
+        records=records,
+        mixing=run_folder.read_mixing(folder),
     )

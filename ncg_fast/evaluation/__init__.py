@@ -1,9 +1,10 @@
-"""How good a machine is: likelihoods, partition function, classification.
+"""How good a machine is: likelihoods, partition function, classification, mixing of chains.
 
 Nothing here changes a machine: its parameters, its seed and the number of its next sweep stay, so
 training ends with the same bits whether it was evaluated in between or not.
 """
 
+from ncg_fast.evaluation import diagnostics
 from ncg_fast.evaluation.classification import accuracy, classify, with_labels
 from ncg_fast.evaluation.likelihood import LogLikelihood, log_likelihood, pseudo_log_likelihood
 from ncg_fast.evaluation.partition import (
@@ -21,6 +22,7 @@ __all__ = [
     "accuracy",
     "authors_betas",
     "classify",
+    "diagnostics",
     "log_likelihood",
     "log_partition",
     "log_partition_ais",

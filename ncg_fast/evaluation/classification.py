@@ -40,6 +40,7 @@ def with_labels(x: Tensor, labels: Tensor, n_labels: int) -> Tensor:
     return torch.cat([x, one_hot.to(x)], dim=1)
 
 
+@torch.no_grad()
 def classify(rbm: RBM, x: Tensor, *, method: str = "label_units") -> Tensor:
     """Predicts the label of each row with a machine whose last n_labels visible units are labels.
 

@@ -25,6 +25,7 @@ class LogLikelihood(NamedTuple):
     per_sample: Tensor
 
 
+@torch.no_grad()
 def log_likelihood(
     rbm: RBM, x: Tensor, *, log_z: float | LogPartition | None = None, **ais: Any
 ) -> LogLikelihood:
@@ -80,6 +81,7 @@ def log_likelihood(
     return LogLikelihood(float(per_sample.mean()), standard_error, per_sample)
 
 
+@torch.no_grad()
 def pseudo_log_likelihood(rbm: RBM, x: Tensor, *, seed: int = 0) -> Tensor:
     """Stochastic pseudo-log-likelihood as in scikit-learn's ``BernoulliRBM.score_samples``.
 

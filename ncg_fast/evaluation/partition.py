@@ -44,6 +44,7 @@ def exact_or_ais(rbm: RBM, **ais: Any) -> LogPartition:
     return log_partition_ais(rbm, **ais)
 
 
+@torch.no_grad()
 def log_partition(rbm: RBM) -> float:
     """Exact log partition function, the smaller layer enumerated, in nats.
 
@@ -73,9 +74,10 @@ def log_partition(rbm: RBM) -> float:
     if not is_exact(rbm):
         rule = f"needs min(n_visible, n_hidden) <= {EXACT_UNITS}"
         raise checks.error(op, rule, n_units, "Use log_partition_ais.")
-    weight, b, c = rbm.weight.detach(), rbm.visible_bias.detach(), rbm.hidden_bias.detach()
+    weight = rbm.weight.detach().where(rbm.mask, 0.0)
+    b, c = rbm.visible_bias.detach(), rbm.hidden_bias.detach()
     checks.finite(op, weight=weight, visible_bias=b, hidden_bias=c)
-    weight, own, other = weight.double() * rbm.mask, c.double(), b.double()
+    weight, own, other = weight.double(), c.double(), b.double()
     if rbm.n_visible < rbm.n_hidden:
         weight, own, other = weight.t(), other, own
 
@@ -116,6 +118,7 @@ def authors_betas() -> Tensor:
     return torch.cat([grids[0], grids[1][1:], grids[2][1:]])
 
 
+@torch.no_grad()
 def log_partition_ais(
     rbm: RBM,
     *,

@@ -4,7 +4,8 @@ config.json               the options, and what the data set says: see ``config.
 metrics.jsonl             one record a line, an epoch each
 checkpoint.safetensors    what continues the run bit for bit
 model.safetensors         the trained machine
-figures/                  filters, samples, curves, degrees, connectivity
+mixing.json               how its chains mix, once that was evaluated
+figures/                  filters, samples, curves, degrees, connectivity, mixing
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from ncg_fast.experiments.config import CONFIG_NAME, Config
 from ncg_fast.model.rbm import RBM
 from ncg_fast.training import checkpoint
 
-METRICS_NAME, MODEL_NAME = "metrics.jsonl", "model.safetensors"
+METRICS_NAME, MODEL_NAME, MIXING_NAME = "metrics.jsonl", "model.safetensors", "mixing.json"
 _RUNS = Path("runs")
 
 
@@ -112,6 +113,32 @@ def read_records(folder: Path) -> list[dict[str, Any]]:
         rule = f"{path} must hold one JSON record a line"
         raise ValueError(f"{rule}, got {files.reason(error)}. Remove the damaged line.") from error
     return records
+
+
+def write_mixing(folder: Path, found: Mapping[str, Any]) -> Path:
+    """Writes mixing.json anew."""
+    path = folder / MIXING_NAME
+    files.write("", path, f"{json.dumps(dict(found))}\n".encode())
+    return path
+
+
+def read_mixing(folder: Path) -> dict[str, Any] | None:
+    """The contents of mixing.json; None where it is missing.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    path = folder / MIXING_NAME
+    try:
+        found = json.loads(path.read_text())
+        if not isinstance(found, dict):
+            raise ValueError("another kind of value")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        rule = f"{path} must hold a JSON object"
+        raise ValueError(f"{rule}, got {files.reason(error)}. Evaluate the run anew.") from error
+    return found
 
 
 def open_model(path: str) -> tuple[RBM, Path, Config | None]:

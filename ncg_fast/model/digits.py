@@ -1,14 +1,19 @@
-"""The digits of a machine's weights, made anew when a tensor they come from has changed.
+"""The digits of a machine's weights: kept from call to call, and never those of other weights.
 
-Here it is also chosen whether they are dense or sparse, of which no result tells.
+Each call passes once over the weights and the mask (``scan_weights``) and compares a fingerprint of
+128 bits. Version counters are not asked: fused optimisers, NumPy views, other processes and
+torch.distributed write without moving them. Here it is also chosen whether digits are dense or
+sparse, of which no result tells.
 """
 
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
@@ -16,7 +21,6 @@ from torch import Tensor
 from ncg_fast import backends, checks
 from ncg_fast.backends.formats import fits, is_sparse
 from ncg_fast.backends.numerics import next_exponent
-from ncg_fast.ops.registration import registered
 
 TRAINING_DIGITS = 2  # 16-bit weights: chains and learning
 EVALUATION_DIGITS = 3  # 24-bit weights: means and energies
@@ -69,134 +73,159 @@ class Digits(NamedTuple):
     exponent: int
 
 
-class Watched(NamedTuple):
-    """What digits depend on, and the biases, which are checked with the weights."""
+class Scan(NamedTuple):
+    """What one pass over weights and mask finds."""
 
-    weight: Tensor
-    mask: Tensor
-    visible_bias: Tensor
-    hidden_bias: Tensor
-
-
-class Stamp(NamedTuple):
-    """Which tensors, and in which version; holding them keeps later ones from their addresses."""
-
-    tensors: Watched
-    versions: tuple[float, ...]
-
-    @classmethod
-    def of(cls, tensors: Watched) -> Stamp:
-        """The tensors as they are now."""
-        return cls(Watched(*(t.detach() for t in tensors)), tuple(map(_version, tensors)))
-
-    def holds(self, tensors: Watched) -> bool:
-        """Whether none of them has been replaced or changed since."""
-        return all(
-            now.data_ptr() == then.data_ptr() and _version(now) == version
-            for now, then, version in zip(tensors, *self, strict=True)
-        )
+    max_abs: float  # max |W∘A|; NaN or infinite where a connection's weight is
+    n_on: int  # connections
+    fingerprint: tuple[int, int]  # of W∘A and A
 
 
 class DigitCache:
-    """Digits for each number of digits asked for, and the exponent of the weights' range.
+    """Digits of one machine's weights for each number of digits, and the exponent in training.
 
-    The exponent is a function of max |W|, with hysteresis from one training step to the next
-    (``numerics.next_exponent``), so it is part of a machine's state; any other change of the
-    weights starts it afresh, whether or not the machine was looked at in between.
+    Digits for evaluation have the exponent that max |W∘A| alone asks for; those for training keep
+    theirs from one step to the next (``numerics.next_exponent``), so it is part of a machine's
+    state. Any other change of the weights starts it afresh.
     """
 
     def __init__(self) -> None:
+        self._scan: Scan | None = None  # of the weights that all else here belongs to
         self._exponent: int | None = None
-        self._stamp: Stamp | None = None
         self._kept: dict[int, Digits] = {}
-        self._n_on = 0  # connections in the kept digits
 
-    def exponent(self, tensors: Watched) -> int | None:
-        """The exponent that goes with these tensors; None: not yet known."""
-        return self._exponent if self._stamp and self._stamp.holds(tensors) else None
+    def exponent(self, weight: Tensor, mask: Tensor) -> int | None:
+        """The exponent in training that goes with these weights; None: not yet known."""
+        if self._exponent is None or scan(weight, mask) != self._scan:
+            return None
+        return self._exponent
 
-    def restore(self, tensors: Watched, exponent: int | None) -> None:
-        """Takes a stored exponent for these tensors."""
-        self._exponent, self._stamp = exponent, None if exponent is None else Stamp.of(tensors)
-        self._kept.clear()
+    def restore(self, weight: Tensor, mask: Tensor, exponent: int | None) -> None:
+        """Takes a stored exponent for these weights."""
+        self._scan = None if exponent is None else scan(weight, mask)
+        self._exponent, self._kept = exponent, {}
 
     @torch.no_grad()
-    def get(self, tensors: Watched, n_digits: int, *, learned: bool) -> Digits:
-        """Digits of these tensors; those of a machine that learns its mask have room for more.
+    def get(self, weight: Tensor, mask: Tensor, n_digits: int, *, learned: bool) -> Digits:
+        """Digits of these weights; those of a machine that learns its mask have room for more.
 
         Raises:
-            ValueError: NaN or inf in weights or biases.
+            ValueError: wrong shapes or dtypes, or NaN or inf in the weights.
         """
-        exponent = self.exponent(tensors)
-        if exponent is None or not self._kept:
-            _check(tensors)
-            exponent = next_exponent(exponent, _max_abs(tensors))
-            self.restore(tensors, exponent)
-        if n_digits not in self._kept:
-            self._n_on = int(tensors.mask.count_nonzero())
-            self._kept[n_digits] = _packed(tensors, n_digits, exponent, self._n_on, learned)
-        return self._kept[n_digits]
+        weight, mask = _checked(weight, mask)
+        found = scan(weight, mask)
+        if not math.isfinite(found.max_abs):
+            checks.finite("RBM", weight=torch.where(mask, weight, 0.0))
+        if found != self._scan:
+            self._scan, self._exponent, self._kept = found, None, {}
+        kept = self._kept
+        if n_digits not in kept:
+            before = self._exponent if n_digits == TRAINING_DIGITS else None
+            exponent = next_exponent(before, found.max_abs)
+            kept[n_digits] = _packed(weight, mask, n_digits, exponent, found.n_on, learned)
+            if n_digits == TRAINING_DIGITS:
+                self._exponent = exponent
+        return kept[n_digits]
 
-    def adopt(self, tensors: Watched, written: Digits, max_abs: float, switched: int) -> None:
-        """Keeps the training digits an update wrote, which switched so many more on than off.
+    def adopt(self, weight: Tensor, mask: Tensor, written: Digits) -> None:
+        """Keeps the training digits that an update wrote together with these weights.
 
-        Unless max |W| asks for another exponent, sparse ones had no room for what was switched on,
-        or so much was switched off that dense ones no longer pay. Sparse ones are kept while they
-        have room, so that a density about the crossover does not change the format at each step.
-
-        Raises:
-            FloatingPointError: a parameter became NaN or infinite.
+        Unless max |W∘A| asks for another exponent, sparse ones had no room for what was switched
+        on, or so much was switched off that dense ones no longer pay. Sparse ones are kept while
+        they have room, so that a density about the crossover does not change the format each step.
         """
-        if not math.isfinite(max_abs):
-            self.restore(tensors, None)
-            raise FloatingPointError(
-                f"RBM.train_step_: parameters must stay finite, got {max_abs:g}. "
-                "Lower lr, and reload the last good state."
-            )
-        following = next_exponent(written.exponent, max_abs)
-        self.restore(tensors, following)
-        self._n_on += switched
+        found = scan(weight, mask)
+        following = next_exponent(written.exponent, found.max_abs)
+        self._scan, self._exponent, self._kept = found, following, {}
         sparse = is_sparse(written.to_hidden)
-        pays = fits(written.to_hidden) if sparse else _form(tensors, self._n_on) == "dense"
+        pays = fits(written.to_hidden) if sparse else _form(weight, found.n_on) == "dense"
         if following == written.exponent and pays:
             self._kept[TRAINING_DIGITS] = written
 
+    def forget(self) -> None:
+        """Drops all."""
+        self._scan, self._exponent, self._kept = None, None, {}
 
-def _check(tensors: Watched) -> None:
+
+# By the address of the weights, for ops that are given tensors alone. An entry that belongs to
+# other weights does no harm: their fingerprint tells.
+_published: WeakValueDictionary[int, DigitCache] = WeakValueDictionary()
+
+
+def publish(weight: Tensor, cache: DigitCache) -> None:
+    """Lets ``cache_of`` find the cache of a machine by its weights."""
+    address = weight.data_ptr()
+    if _published.get(address) is not cache:
+        _published[address] = cache
+
+
+def cache_of(weight: Tensor) -> DigitCache:
+    """The cache of the machine with these weights; an empty one where none was published."""
+    return _published.get(weight.data_ptr()) or DigitCache()
+
+
+def scan(weight: Tensor, mask: Tensor) -> Scan:
+    """One pass over the weights and the mask."""
+    backend = backends.select(weight.device.type)
+    largest, n_on, *words = backend.scan_weights(
+        weight=weight.detach().contiguous(), mask=mask.contiguous()
+    ).tolist()
+    return Scan(_float_of(largest), n_on, (words[0], words[1]))
+
+
+def _float_of(bits: int) -> float:
+    value: float = struct.unpack("<f", struct.pack("<i", bits))[0]
+    return value
+
+
+def _checked(weight: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """What a user may have put in the place of the machine's own."""
+    if (
+        weight.dtype != torch.float32
+        or mask.dtype != torch.bool
+        or weight.shape != mask.shape
+        or weight.dim() != 2
+    ):
+        _refuse(weight, mask)
+    return weight.detach().contiguous(), mask.contiguous()
+
+
+def _refuse(weight: Tensor, mask: Tensor) -> None:
     op, words = "RBM", "(n_hidden, n_visible)"
-    shape = checks.axes(op, "mask", tensors.mask, ("n_hidden", "n_visible"))
-    checks.tensor(op, "mask", tensors.mask, torch.bool, shape, words)
-    checks.tensor(op, "weight", tensors.weight, torch.float32, shape, words)
-    n_hidden, n_visible = shape
-    visible, hidden = tensors.visible_bias, tensors.hidden_bias
-    checks.tensor(op, "visible_bias", visible, torch.float32, (n_visible,), "(n_visible,)")
-    checks.tensor(op, "hidden_bias", hidden, torch.float32, (n_hidden,), "(n_hidden,)")
+    shape = checks.axes(op, "mask", mask, ("n_hidden", "n_visible"))
+    checks.tensor(op, "mask", mask, torch.bool, shape, words)
+    checks.tensor(op, "weight", weight, torch.float32, shape, words)
 
 
-def _max_abs(tensors: Watched) -> float:
-    """max |W|; one pass over the weights finds it, and NaN and infinities."""
-    low, high = (float(end) for end in torch.aminmax(tensors.weight))
-    if not (math.isfinite(low) and math.isfinite(high)):
-        checks.finite("RBM", weight=tensors.weight)
-    checks.finite("RBM", visible_bias=tensors.visible_bias, hidden_bias=tensors.hidden_bias)
-    return max(-low, high)
+def check_biases(visible_bias: Tensor, hidden_bias: Tensor, shape: tuple[int, ...]) -> None:
+    """Biases of a machine with weights of that shape.
+
+    Raises:
+        ValueError: wrong shape or dtype, NaN or inf.
+    """
+    for name, bias, size in (
+        ("visible", visible_bias.detach(), shape[1]),
+        ("hidden", hidden_bias.detach(), shape[0]),
+    ):
+        if bias.dtype != torch.float32 or bias.shape != (size,):
+            checks.tensor("RBM", f"{name}_bias", bias, torch.float32, (size,), f"(n_{name},)")
+        if not math.isfinite(bias.sum()):  # also where the sum of finite ones is too large
+            checks.finite("RBM", **{f"{name}_bias": bias})
 
 
-def _form(tensors: Watched, n_on: int) -> str:
-    n_hidden, n_visible = tensors.weight.shape
-    return form(n_hidden, n_visible, n_on / tensors.mask.numel(), tensors.mask.device.type)
+def _form(weight: Tensor, n_on: int) -> str:
+    n_hidden, n_visible = weight.shape
+    return form(n_hidden, n_visible, n_on / weight.numel(), weight.device.type)
 
 
-def _packed(tensors: Watched, n_digits: int, exponent: int, n_on: int, learned: bool) -> Digits:
+def _packed(
+    weight: Tensor, mask: Tensor, n_digits: int, exponent: int, n_on: int, learned: bool
+) -> Digits:
     capacity = None
-    if _form(tensors, n_on) == "sparse":
-        capacity = min(n_on + (n_on // _ROOM if learned else 0), tensors.mask.numel())
-    given = tensors.weight, tensors.mask, n_digits, exponent, capacity
-    to_hidden, to_visible = registered.pack_weights(*given)
+    if _form(weight, n_on) == "sparse":
+        capacity = min(n_on + (n_on // _ROOM if learned else 0), mask.numel())
+    backend = backends.select(weight.device.type)
+    to_hidden, to_visible = backend.pack_weights(
+        weight=weight, mask=mask, n_digits=n_digits, weight_exponent=exponent, capacity=capacity
+    )
     return Digits(to_hidden, to_visible, exponent)
-
-
-def _version(tensor: Tensor) -> float:
-    """The version counter; NaN, which equals nothing, for inference tensors, which have none."""
-    return math.nan if tensor.is_inference() else tensor._version

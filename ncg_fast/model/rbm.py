@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,24 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from ncg_fast import backends, checks, connectivity
-from ncg_fast.backends.formats import StateFormat, new_packed, state_format
+from ncg_fast.backends.formats import new_packed
 from ncg_fast.backends.numerics import (
-    HIDDEN_STREAM,
     MAX_EXPONENT,
     MIN_EXPONENT,
     VISIBLE_STREAM,
     exponent_range,
-    to_levels,
 )
-from ncg_fast.backends.records import Batch, Draw, Model, Parameters, Phases, Rates
-from ncg_fast.model import units
-from ncg_fast.model.digits import (
-    EVALUATION_DIGITS,
-    TRAINING_DIGITS,
-    DigitCache,
-    Digits,
-    Watched,
-)
+from ncg_fast.backends.records import Batch, Draw, Model, Parameters, Rates
+from ncg_fast.model import draws, gradients, machine_ops, units
+from ncg_fast.model.digits import TRAINING_DIGITS, DigitCache, publish
+from ncg_fast.model.machine_ops import HIDDEN, VISIBLE, Machine
 from ncg_fast.ops import learning_arguments
 from ncg_fast.ops.registration import registered
 from ncg_fast.seeds import derived_seed, row_chunks
@@ -58,7 +52,8 @@ class RBM(nn.Module):
 
     Attributes:
         weight: Parameter (n_hidden, n_visible), float32. Weights of connections that are off are
-            kept.
+            kept; however large or infinite, they have no part in what the machine computes, except
+            that W∘G moves their strengths. A weight counts from when its connection is on.
         visible_bias, hidden_bias: Parameters, float32.
         connection_strength: Parameter (n_hidden, n_visible), float32, or None where the mask is
             fixed.
@@ -69,9 +64,10 @@ class RBM(nn.Module):
 
     Note:
         The same seed and calls give the same bits on every instruction set and thread count. The
-        machine computes with digits of W∘A, made anew when a tensor's version counter moved: edit
-        with ``torch.no_grad()``, not through ``.data`` or NumPy, which torch does not see. Memory:
-        13 bytes a connection with strengths.
+        machine computes with digits of W∘A; each call looks whether the weights are still those
+        that its digits were made of, whoever wrote them, in one pass over weights and mask. Several
+        threads may call a machine at once, and none shares a draw with another. Memory: 13 bytes a
+        connection with strengths.
 
     Example:
         >>> rbm = RBM(6, 4, density=0.5, seed=0)
@@ -152,8 +148,7 @@ class RBM(nn.Module):
             >>> bool((rbm.manual_seed(0).sample(3, 5) == first).all())
             True
         """
-        self._seed = checks.integer("RBM.manual_seed", "seed", seed, 0, checks.MAX_SEED)
-        self._gibbs_step = 0
+        self._draws = draws.new(checks.integer("RBM.manual_seed", "seed", seed, 0, checks.MAX_SEED))
         return self
 
     @property
@@ -170,14 +165,15 @@ class RBM(nn.Module):
 
     def get_extra_state(self) -> Tensor:
         """Seed, number of the next sweep, whether the exponent is set, the exponent; int64."""
-        exponent = self._digits.exponent(self._watched())
-        values = self._seed, self._gibbs_step, exponent is not None, exponent or 0
+        exponent = self._digits.exponent(self.weight, self.mask)
+        values = *self._draws.tolist(), exponent is not None, exponent or 0
         return torch.tensor(values, dtype=torch.int64, device="cpu")
 
     def set_extra_state(self, state: Tensor) -> None:
         """Takes what ``get_extra_state`` gave."""
-        self._seed, self._gibbs_step, known, exponent = _extra_state("RBM.load_state_dict", state)
-        self._digits.restore(self._watched(), exponent if known else None)
+        seed, step, known, exponent = _extra_state("RBM.load_state_dict", state)
+        self._draws = draws.new(seed, step)
+        self._digits.restore(self.weight, self.mask, exponent if known else None)
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, local_metadata: Any, *args: Any
@@ -202,12 +198,17 @@ class RBM(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_digits": self._digits.exponent(self._watched())}
+        kept = self._draws.tolist(), self._digits.exponent(self.weight, self.mask)
+        return {**self.__dict__, "_draws": kept[0], "_digits": kept[1]}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
-        exponent, self._digits = state["_digits"], DigitCache()
-        self._digits.restore(self._watched(), exponent)
+        self._draws, exponent, self._digits = (
+            draws.new(*state["_draws"]),
+            state["_digits"],
+            DigitCache(),
+        )
+        self._digits.restore(self.weight, self.mask, exponent)
 
     def _apply(self, fn: Any, recurse: bool = True) -> RBM:
         probe = fn(torch.empty(0, dtype=torch.float32, device="cpu"))
@@ -216,113 +217,109 @@ class RBM(nn.Module):
             remedy = "Convert the outputs instead: rbm(v).to(dtype)."
             raise checks.error("RBM.to", rule, str(probe.dtype), remedy)
         backends.select(probe.device.type)
-        exponent = self._digits.exponent(self._watched())
+        exponent = self._digits.exponent(self.weight, self.mask)
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self._digits.restore(self._watched(), exponent)
+        self._digits.restore(self.weight, self.mask, exponent)
         return self
-
-    def _watched(self) -> Watched:
-        return Watched(self.weight, self.mask, self.visible_bias, self.hidden_bias)
 
     def _learns_mask(self) -> bool:
         strength = self.connection_strength
         return strength is not None and strength.requires_grad
 
-    def _digits_of(self, n_digits: int) -> Digits:
-        learned = self.connection_strength is not None
-        return self._digits.get(self._watched(), n_digits, learned=learned)
+    def _machine(self) -> Machine:
+        """The tensors, for ops, which find the digits by the address of the weights."""
+        if not torch.compiler.is_compiling():
+            publish(self.weight, self._digits)
+        biases = self.visible_bias, self.hidden_bias
+        return Machine(self.weight, self.connection_strength, self.mask, *biases, self.n_labels)
 
     def _model(self, n_digits: int) -> Model:
-        to_hidden, to_visible, exponent = self._digits_of(n_digits)
-        b, c = self.visible_bias.detach(), self.hidden_bias.detach()
-        return Model(to_hidden, to_visible, b, c, exponent)
+        return self._machine().model(n_digits)
 
     def _draw(self) -> Draw:
-        """What comes next; an op that went through moves ``_gibbs_step`` on."""
-        return Draw(self._seed, step=self._gibbs_step)
+        """What comes next."""
+        seed, step = self._draws.tolist()
+        return Draw(seed, step=step)
 
-    def _encoded(self, op: str, side: str, states: Tensor) -> tuple[Tensor, int]:
-        """A user's states of one side in a format of the ops, and the number of rows."""
-        n_units = self.n_visible if side == "visible" else self.n_hidden
-        return units.encode(op, side, states, n_units, self.weight)
+    @property
+    def _gibbs_step(self) -> int:
+        """The number of the next sweep."""
+        return int(self._draws[1])
 
-    def _data(self, op: str, name: str, visible: Tensor) -> tuple[Tensor, int]:
-        """Visible states to learn from, at least one row, and their number."""
-        rows, n = units.encode(op, name, visible, self.n_visible, self.weight)
-        if not n:
+    def _rows(self, op: str, side: str, states: Tensor, name: str = "") -> Tensor:
+        """A user's states of one side, one row each; their values are not looked at."""
+        n_units = self.n_visible if side == VISIBLE else self.n_hidden
+        return units.rows_of(op, name or side, states, n_units, self.weight)
+
+    def _data(self, op: str, name: str, visible: Tensor) -> Tensor:
+        """Rows to learn from, at least one."""
+        rows = self._rows(op, VISIBLE, visible, name)
+        if not rows.shape[0]:
             rule = f"{name} must have at least one row"
             raise checks.error(op, rule, tuple(visible.shape), "Leave out empty batches.")
-        return rows, n
+        return rows
 
     def _independent(self, n: int) -> Tensor:
         """Packed visible states of n chains, P(v_j = 1) = sigmoid(b_j)."""
         off = new_packed(self.weight, self.n_hidden, n).zero_()
         layer = self._model(TRAINING_DIGITS).visible_layer
-        states: Tensor = registered.sample(off, n, *layer, *self._draw(), VISIBLE_STREAM)
-        self._gibbs_step += 1
+        with draws.reserved(self._draws, 1) as mine:
+            states: Tensor = registered.sample(off, n, *layer, *mine.draw, VISIBLE_STREAM)
         return states
-
-    def _clamped(
-        self, op: str, name: str, rows: Tensor, n: int, clamp: Tensor | None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Rows with the clamped units set, and which units those are."""
-        if clamp is None:
-            return rows, None
-        values, held = units.encode_clamp(op, clamp, n, self.n_visible)
-        if state_format(rows) is not StateFormat.PACKED:
-            rule, remedy = f"{name} must hold only 0 and 1 with a clamp", "Binarise it there."
-            raise checks.error(op, rule, "values in between", remedy)
-        checks.same_device(op, **{name: rows, "clamp": clamp})
-        return rows & ~held | values, held
-
-    def _sweeps(
-        self, rows: Tensor, n_chains: int, n_steps: int, draw: Draw, held: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        model = self._model(TRAINING_DIGITS)
-        states: tuple[Tensor, Tensor] = registered.gibbs_steps(
-            rows, n_chains, *model, n_steps, *draw, held
-        )
-        self._gibbs_step += n_steps
-        return states
-
-    def _phases(self, op: str, visible: Tensor, n_steps: int, chains: Tensor | None) -> Phases:
-        """Hidden levels and visible states of the data, and of the model after n_steps sweeps."""
-        data, n_rows = self._data(op, "visible", visible)
-        start, n_chains = (data, n_rows) if chains is None else self._data(op, "chains", chains)
-        checks.integer(op, "n_steps", n_steps, 1, checks.MAX_SWEEPS)
-        last, _ = self._sweeps(start, n_chains, n_steps, self._draw())
-        layer = self._model(TRAINING_DIGITS).hidden_layer
-        positive = to_levels(registered.mean(data, n_rows, *layer))
-        negative = to_levels(registered.mean(last, n_chains, *layer))
-        return Phases(positive, data, negative, last)
 
     def forward(self, visible: Tensor) -> Tensor:
         """P(h_i = 1 | v) = sigmoid(c_i + sum_j A_ij W_ij v_j).
 
         Args:
-            visible: (n, n_visible) or (n_visible,); bool, uint8 or floating of 16 bits or more;
-                0/1, or probabilities in [0, 1].
+            visible: (..., n_visible); bool or integer: 0/1; floating of 16 bits or more: 0/1, or
+                probabilities in [0, 1].
 
         Returns:
-            float32 (n, n_hidden) or (n_hidden,). Not differentiable: gradients come from
-            contrastive divergence.
+            (..., n_hidden); float64 where ``visible`` is, else float32. Differentiable once, in
+            ``visible``, weights, hidden biases and strengths (straight-through: dS = W∘d(W∘A)).
 
         Raises:
             ValueError: wrong shape, dtype or device, NaN, values outside [0, 1], NaN or inf in the
                 parameters.
+            RuntimeError: a second derivative was asked for.
 
         Note:
             Deterministic, the same bits everywhere; weights rounded to 24 bits, visible
-            probabilities to 16.
+            probabilities to 16. Gradients are torch's float32 matrix products.
 
         Example:
             >>> rbm = RBM(6, 4, weight_scale=0.0)
             >>> rbm(torch.zeros(6))
             tensor([0.5000, 0.5000, 0.5000, 0.5000])
         """
-        rows, n = self._encoded("RBM.forward", "visible", visible)
-        mean: Tensor = registered.mean(rows, n, *self._model(EVALUATION_DIGITS).hidden_layer)
-        return mean if visible.dim() == 2 else mean[0]
+        op = "RBM.forward"
+        rows = self._rows(op, VISIBLE, visible)
+        mean = gradients.mean(op, rows, self._machine(), HIDDEN)
+        return _as_result(mean, visible)
+
+    def as_linear(self) -> nn.Sequential:
+        """P(h | v) by torch alone, for ONNX and other tools.
+
+        Returns:
+            ``nn.Sequential(nn.Linear, nn.Sigmoid)`` with copies of W∘A and c, on the machine's
+            device.
+
+        Note:
+            Float32 sums: equal to ``forward`` to some 1e-6, not in each bit.
+
+        Example:
+            >>> rbm = RBM(6, 4, seed=0)
+            >>> v = torch.eye(6)
+            >>> torch.allclose(rbm.as_linear()(v), rbm(v), atol=1e-5)
+            True
+        """
+        linear = nn.utils.skip_init(
+            nn.Linear, self.n_visible, self.n_hidden, device=self.weight.device
+        )
+        with torch.no_grad():
+            linear.weight.copy_(torch.where(self.mask, self.weight, 0.0))
+            linear.bias.copy_(self.hidden_bias)
+        return nn.Sequential(linear, nn.Sigmoid())
 
     def reconstruct(self, visible: Tensor) -> Tensor:
         """Mean-field reconstruction P(v | h = P(h | v)), with hidden means rounded to 16 bits.
@@ -331,7 +328,7 @@ class RBM(nn.Module):
             visible: as in ``forward``.
 
         Returns:
-            float32 of the shape of ``visible``.
+            of the shape of ``visible``; dtype and gradients as in ``forward``.
 
         Raises:
             ValueError: as in ``forward``.
@@ -345,11 +342,10 @@ class RBM(nn.Module):
             >>> rbm.reconstruct(torch.ones(3))
             tensor([0.5000, 0.5000, 0.5000])
         """
-        rows, n = self._encoded("RBM.reconstruct", "visible", visible)
-        model = self._model(EVALUATION_DIGITS)
-        hidden = to_levels(registered.mean(rows, n, *model.hidden_layer))
-        mean: Tensor = registered.mean(hidden, n, *model.visible_layer)
-        return mean.view(visible.shape)
+        op, machine = "RBM.reconstruct", self._machine()
+        rows = self._rows(op, VISIBLE, visible)
+        hidden = gradients.mean(op, rows, machine, HIDDEN)
+        return _as_result(gradients.mean(op, hidden, machine, VISIBLE), visible)
 
     def free_energy(self, visible: Tensor) -> Tensor:
         """F(v) = -b.v - sum_i log(1 + exp(c_i + sum_j A_ij W_ij v_j)), so p(v) = exp(-F(v)) / Z.
@@ -358,7 +354,8 @@ class RBM(nn.Module):
             visible: as in ``forward``.
 
         Returns:
-            float64 (n,), or a scalar for one row, in nats.
+            float64 (...,), a scalar for one row, in nats. Gradients as in ``forward``: those of
+            the mean over data less the mean over samples are ``contrastive_divergence``'s.
 
         Raises:
             ValueError: as in ``forward``.
@@ -371,23 +368,22 @@ class RBM(nn.Module):
             >>> rbm.free_energy(torch.zeros(6))  # -4 log 2
             tensor(-2.7726, dtype=torch.float64)
         """
-        rows, n = self._encoded("RBM.free_energy", "visible", visible)
-        model = self._model(EVALUATION_DIGITS)
-        energy: Tensor = registered.free_energy(rows, n, *model.hidden_layer, model.visible_bias)
-        return energy if visible.dim() == 2 else energy[0]
+        op = "RBM.free_energy"
+        rows = self._rows(op, VISIBLE, visible)
+        return gradients.free_energy(op, rows, self._machine()).view(visible.shape[:-1])
 
     def energy(self, visible: Tensor, hidden: Tensor) -> Tensor:
         """E(v, h) = -h^T (W∘A) v - b^T v - c^T h.
 
         Args:
             visible: as in ``forward``.
-            hidden: (n, n_hidden) or (n_hidden,), as ``visible``.
+            hidden: (..., n_hidden), as ``visible``.
 
         Returns:
-            float64 (n,), or a scalar for one row, in nats.
+            float64 (...,), a scalar for one row, in nats; differentiable by torch.
 
         Raises:
-            ValueError: as in ``forward``, or unequal numbers of rows.
+            ValueError: as in ``forward``, or unequal leading axes.
 
         Note:
             Deterministic by torch; of the float32 weights, not rounded further. Memory: a float64
@@ -399,17 +395,23 @@ class RBM(nn.Module):
             tensor([0., 0.], dtype=torch.float64)
         """
         op = "RBM.energy"
-        units.checked(op, "visible", visible, self.n_visible, self.weight)
-        units.checked(op, "hidden", hidden, self.n_hidden, self.weight)
+        for side, states in ((VISIBLE, visible), (HIDDEN, hidden)):
+            units.valued(op, side, self._rows(op, side, states))
         if visible.shape[:-1] != hidden.shape[:-1]:
-            rule = "visible and hidden must have equally many rows"
+            rule = "visible and hidden must have the same leading axes"
             actual = f"{tuple(visible.shape[:-1])} and {tuple(hidden.shape[:-1])}"
             raise checks.error(op, rule, actual, "Pass them in pairs.")
-        weight, b, c = (p.detach() for p in (self.weight, self.visible_bias, self.hidden_bias))
-        checks.finite(op, weight=weight, visible_bias=b, hidden_bias=c)
-        v, h = visible.detach().double(), hidden.detach().double()
-        pairs = ((h @ (weight.double() * self.mask)) * v).sum(-1)
-        return -pairs - v @ b.double() - h @ c.double()
+        weight, b, c = self.weight, self.visible_bias, self.hidden_bias
+        masked = torch.where(self.mask, weight.double(), 0.0)
+        checks.finite(op, weight=masked, visible_bias=b, hidden_bias=c)
+        strength = self.connection_strength
+        if strength is not None and strength.requires_grad and torch.is_grad_enabled():
+            # straight-through, as in ``forward``
+            change = weight.detach().nan_to_num() * (strength - strength.detach())
+            unlabelled = change[:, : self.n_visible - self.n_labels]
+            masked = masked + nn.functional.pad(unlabelled, (0, self.n_labels))
+        v, h = visible.double(), hidden.double()
+        return -((h @ masked) * v).sum(-1) - v @ b.double() - h @ c.double()
 
     def sample_hidden(self, visible: Tensor) -> Tensor:
         """h ~ P(h | v), one half step; each call draws anew.
@@ -418,7 +420,7 @@ class RBM(nn.Module):
             visible: as in ``forward``.
 
         Returns:
-            0/1 states (n, n_hidden) or (n_hidden,), of the dtype of ``visible``.
+            0/1 states (..., n_hidden), of the dtype of ``visible``; no gradients.
 
         Raises:
             ValueError: as in ``forward``.
@@ -430,30 +432,27 @@ class RBM(nn.Module):
             >>> RBM(6, 4, seed=0).sample_hidden(torch.zeros(2, 6)).shape
             torch.Size([2, 4])
         """
-        rows, n = self._encoded("RBM.sample_hidden", "visible", visible)
-        layer = self._model(TRAINING_DIGITS).hidden_layer
-        hidden = registered.sample(rows, n, *layer, *self._draw(), HIDDEN_STREAM)
-        self._gibbs_step += 1
-        return units.decode(hidden, n, like=visible)
+        return self._half_step("RBM.sample_hidden", visible, HIDDEN)
+
+    def _half_step(self, op: str, states: Tensor, of: str) -> Tensor:
+        rows = self._rows(op, VISIBLE if of == HIDDEN else HIDDEN, states)
+        drawn: Tensor = machine_ops.run("rbm_sample", op, rows, self._machine(), self._draws, of)
+        return drawn.view(*states.shape[:-1], drawn.shape[1])
 
     def sample_visible(self, hidden: Tensor) -> Tensor:
         """v ~ P(v | h), one half step, as ``sample_hidden``.
 
         Args:
-            hidden: (n, n_hidden) or (n_hidden,), as ``visible`` in ``forward``.
+            hidden: (..., n_hidden), as ``visible`` in ``forward``.
 
         Returns:
-            0/1 states (n, n_visible) or (n_visible,), of the dtype of ``hidden``.
+            0/1 states (..., n_visible), of the dtype of ``hidden``; no gradients.
 
         Example:
             >>> RBM(6, 4, seed=0).sample_visible(torch.zeros(2, 4)).shape
             torch.Size([2, 6])
         """
-        rows, n = self._encoded("RBM.sample_visible", "hidden", hidden)
-        layer = self._model(TRAINING_DIGITS).visible_layer
-        visible = registered.sample(rows, n, *layer, *self._draw(), VISIBLE_STREAM)
-        self._gibbs_step += 1
-        return units.decode(visible, n, like=hidden)
+        return self._half_step("RBM.sample_visible", hidden, VISIBLE)
 
     def gibbs_steps(
         self,
@@ -469,8 +468,8 @@ class RBM(nn.Module):
             visible: as in ``forward``; the chains' start.
             n_steps: at least 1.
             beta: inverse temperature, finite; a number, or one a chain (n,).
-            clamp: (n_visible,) or (n, n_visible) floating: 0 or 1 where a unit is held, NaN where
-                it is free.
+            clamp: (n_visible,) or of the shape of ``visible``, floating: 0 or 1 where a unit is
+                held, NaN where it is free.
 
         Returns:
             (visible, hidden): the last visible states and the hidden states they were drawn from,
@@ -488,14 +487,18 @@ class RBM(nn.Module):
             (torch.Size([2, 6]), torch.Size([2, 4]))
         """
         op = "RBM.gibbs_steps"
-        rows, n = self._encoded(op, "visible", visible)
-        rows, held = self._clamped(op, "visible", rows, n, clamp)
-        draw = self._draw()
-        if beta is not None:
-            draw = draw._replace(beta=units.encode_beta(op, beta, n, like=rows))
+        rows = self._rows(op, VISIBLE, visible)
         checks.integer(op, "n_steps", n_steps, 1, checks.MAX_SWEEPS)
-        last, hidden = self._sweeps(rows, n, n_steps, draw, held)
-        return units.decode(last, n, like=visible), units.decode(hidden, n, like=visible)
+        given = None if beta is None else units.as_beta(op, beta, rows.shape[0], like=rows)
+        held = (
+            None
+            if clamp is None
+            else units.as_clamp(op, clamp, rows.shape[0], self.n_visible, tuple(visible.shape))
+        )
+        more = self._draws, n_steps, given, held
+        states = machine_ops.run("rbm_gibbs_steps", op, rows, self._machine(), *more)
+        last, hidden = (each.view(*visible.shape[:-1], each.shape[1]) for each in states)
+        return last, hidden
 
     def sample(
         self,
@@ -521,8 +524,8 @@ class RBM(nn.Module):
 
         Note:
             Deterministic by the machine's seed and the calls before. Samples are exact only as
-            n_steps grows, and a machine with separate modes needs very many: start from data where
-            that matters.
+            n_steps grows, and a machine with separate modes needs very many: start from data, or
+            use ``sampling.parallel_tempering``.
 
         Example:
             >>> RBM(6, 4).sample(3, n_steps=10).shape
@@ -532,14 +535,18 @@ class RBM(nn.Module):
         n = checks.integer(op, "n", n, 1, checks.MAX_CHAINS)
         n_steps = checks.integer(op, "n_steps", n_steps, 1, checks.MAX_SWEEPS)
         if start is None:
-            rows = self._independent(n)
+            rows, held = self._independent(n), None
         else:
-            rows, n_rows = units.encode(op, "start", start, self.n_visible, self.weight)
-            if n_rows != n:
+            given = self._rows(op, VISIBLE, start, "start")
+            if len(given) != n:
                 rule, remedy = f"start must have n = {n} rows", "Pass one row a chain."
-                raise checks.error(op, rule, n_rows, remedy)
-        rows, held = self._clamped(op, "start", rows, n, clamp)
-        last, _ = self._sweeps(rows, n, n_steps, self._draw(), held)
+                raise checks.error(op, rule, len(given), remedy)
+            rows, held = units.encoded(units.valued(op, "start", given)), None
+        if clamp is not None:
+            clamp = units.as_clamp(op, clamp, n, self.n_visible)
+            rows, held = machine_ops.clamped(op, "start", rows, clamp)
+        machine = self._machine()
+        last, _ = machine_ops.sweeps(machine, rows, n, n_steps, self._draws, clamped=held)
         states: Tensor = registered.unpack_states(last, n)
         return states
 
@@ -583,20 +590,28 @@ class RBM(nn.Module):
             >>> optimizer.step()
             >>> n_on, n_off = rbm.update_mask_()
         """
-        phases = self._phases("RBM.contrastive_divergence", visible, n_steps, chains)
-        weight = self.weight.detach() if self._learns_mask() else None
-        _, by_weight, by_strength, *by_bias = registered.connection_gradient(
-            *phases, weight, self.mask
+        op, machine = "RBM.contrastive_divergence", self._machine()
+        rows, start = self._both(op, visible, n_steps, chains)
+        if not self._learns_mask():
+            machine = machine._replace(connection_strength=None)
+        *ascents, last = machine_ops.run(
+            "rbm_contrast", op, rows, machine, self._draws, start, n_steps
         )
-        if self.n_labels and weight is not None:
-            by_strength[:, -self.n_labels :] = 0
         named = self.weight, self.connection_strength, self.visible_bias, self.hidden_bias
-        for parameter, ascent in zip(named, (by_weight, by_strength, *by_bias), strict=True):
+        for parameter, ascent in zip(named, ascents, strict=True):
             if parameter is not None and parameter.requires_grad:
                 grad = parameter.grad
                 parameter.grad = ascent.neg_() if grad is None else grad.sub_(ascent)
-        n_chains = len(phases.hidden_model)
-        return units.decode(phases.visible_model, n_chains, like=visible.view(-1, self.n_visible))
+        found: Tensor = last
+        return found
+
+    def _both(
+        self, op: str, visible: Tensor, n_steps: int, chains: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Rows of data and of chains."""
+        checks.integer(op, "n_steps", n_steps, 1, checks.MAX_SWEEPS)
+        rows = self._data(op, "visible", visible)
+        return rows, None if chains is None else self._data(op, "chains", chains).detach()
 
     def connection_gradient(
         self, visible: Tensor, n_steps: int = 1, chains: Tensor | None = None
@@ -612,7 +627,9 @@ class RBM(nn.Module):
             >>> RBM(6, 4, seed=0).connection_gradient(torch.eye(6)).shape
             torch.Size([4, 6])
         """
-        phases = self._phases("RBM.connection_gradient", visible, n_steps, chains)
+        op, machine = "RBM.connection_gradient", self._machine()
+        rows, start = self._both(op, visible, n_steps, chains)
+        phases = machine_ops.phases(op, rows, start, machine, self._draws, n_steps)
         _, _, gradient, _, _ = registered.connection_gradient(*phases, self.weight.detach(), None)
         by_strength: Tensor = gradient
         return by_strength
@@ -702,7 +719,9 @@ class RBM(nn.Module):
             >>> n_on, n_off = rbm.train_step_(torch.eye(6), lr=0.1, lr_strength=0.5)
         """
         op = "RBM.train_step_"
-        rows, n_rows = self._data(op, "visible", visible)
+        rows, n_rows = units.encode(
+            op, "visible", self._data(op, "visible", visible), self.n_visible
+        )
         checks.integer(op, "n_steps", n_steps, 1, checks.MAX_SWEEPS)
         n_chains = learning_arguments.chains(op, chains, n_chains, self.n_visible, n_rows)
         if velocities is not None:
@@ -716,7 +735,9 @@ class RBM(nn.Module):
 
     def _check_trainable(self, op: str) -> None:
         """Weights and biases that may be trained: one step updates all of them, in place."""
-        for name, tensor in zip(Watched._fields, self._watched(), strict=True):
+        machine = self._machine()
+        for name in ("weight", "mask", "visible_bias", "hidden_bias"):
+            tensor = getattr(machine, name)
             if not tensor.requires_grad and name != "mask":
                 rule = f"{name} must require gradients, for a step updates weights and biases"
                 remedy = "Use .requires_grad_(), or contrastive_divergence with an optimizer."
@@ -752,25 +773,37 @@ class RBM(nn.Module):
 
         A call of the op ends where the weights ask for other digits, and the next goes on.
         """
-        strength = self.connection_strength
-        learned = strength is not None and strength.requires_grad and not static
-        moved = strength.detach() if strength is not None and learned else None
-        watched = self._watched()
-        weight, mask, visible_bias, hidden_bias = (tensor.detach() for tensor in watched)
-        n_on = n_off = 0
-        while True:
-            digits = self._digits.get(watched, TRAINING_DIGITS, learned=strength is not None)
-            held, biases = (digits.to_hidden, digits.to_visible), (visible_bias, hidden_bias)
-            parameters = Parameters(weight, moved, mask, *biases, *held, *(velocities or ()))
-            given = *parameters, *batch, *rates, *self._draw(), digits.exponent, self.n_labels
-            found = registered.train_steps_(*given, *exponent_range(digits.exponent))
-            max_abs, on, off, done = found.tolist()
-            self._gibbs_step += batch.n_steps * int(done)
-            self._digits.adopt(watched, digits, max_abs, int(on - off))
-            n_on, n_off = n_on + int(on), n_off + int(off)
-            if done == len(batch.visible_data):
-                return n_on, n_off
-            batch = batch._replace(visible_data=batch.visible_data[int(done) :])
+        machine = self._machine().detached()
+        strength = machine.connection_strength if self._learns_mask() and not static else None
+        weight, _, mask, visible_bias, hidden_bias, n_labels = machine
+        n_on = n_off = n_done = 0
+        n_sweeps = batch.n_steps * len(batch.visible_data)
+        with draws.reserved(self._draws, n_sweeps) as mine:
+            while n_done < len(batch.visible_data):
+                digits = machine.digits(TRAINING_DIGITS)
+                held, biases = (digits.to_hidden, digits.to_visible), (visible_bias, hidden_bias)
+                parameters = Parameters(weight, strength, mask, *biases, *held, *(velocities or ()))
+                left = batch._replace(visible_data=batch.visible_data[n_done:])
+                draw = mine.draw._replace(step=mine.draw.step + mine.n_used)
+                given = *parameters, *left, *rates, *draw, digits.exponent, n_labels
+                found = registered.train_steps_(*given, *exponent_range(digits.exponent))
+                max_abs, on, off, done = found.tolist()
+                n_done, n_on, n_off = n_done + int(done), n_on + int(on), n_off + int(off)
+                mine.n_used = batch.n_steps * n_done
+                if not math.isfinite(max_abs):
+                    self._digits.forget()
+                    raise FloatingPointError(
+                        f"RBM.train_step_: parameters must stay finite, got {max_abs:g}. "
+                        "Lower lr, and reload the last good state."
+                    )
+                self._digits.adopt(weight, mask, digits)
+        return n_on, n_off
+
+
+def _as_result(mean: Tensor, like: Tensor) -> Tensor:
+    """With the leading axes of ``like``, float64 where that is."""
+    wide = mean.double() if like.dtype == torch.float64 else mean
+    return wide.view(*like.shape[:-1], mean.shape[1])
 
 
 def _initial_weight(shape: tuple[int, int], init: str, scale: float, seed: int) -> Tensor:

@@ -10,45 +10,59 @@ from ncg_fast.backends.numerics import to_levels
 from ncg_fast.checks import MAX_FLOAT32
 from ncg_fast.ops.registration import registered
 
-_DTYPES = (
-    torch.bool,
-    torch.uint8,
-    torch.float16,
-    torch.bfloat16,
-    torch.float32,
-    torch.float64,
-)
+_FLOATS = torch.float16, torch.bfloat16, torch.float32, torch.float64
+_INTEGERS = torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64
 
 
-def checked(
+def rows_of(
     op: str, name: str, states: Tensor, n_units: int, weight: Tensor | None = None
 ) -> Tensor:
-    """A user's states as rows: bool where all are 0 or 1, else floating and in [0, 1].
+    """A user's states as (n, n_units), whatever axes lead; their values are not looked at.
 
     Args:
         op: the name for messages.
         name: the argument's name for messages.
-        states: (B, n_units) or (n_units,); bool, uint8 or floating; values in [0, 1], taken as
-            probabilities.
+        states: (..., n_units); bool, integer or floating.
         n_units: the layer's size.
         weight: of the machine, on whose device the states must be; None: on any.
 
     Raises:
-        ValueError: wrong shape, dtype or device, NaN, or values outside [0, 1].
+        ValueError: wrong shape, dtype or device.
     """
     checks.dense(op, name, states)
     if weight is not None and states.device != weight.device:
         checks.same_device(op, weight=weight, **{name: states})
-    states = states.detach()
-    rows = states.unsqueeze(0) if states.dim() == 1 else states
-    if rows.dim() != 2 or rows.shape[1] != n_units:
-        rule = f"{name} must have shape (n_rows, n_units) = (any, {n_units})"
-        turned = rows.dim() == 2 and len(rows) == n_units
-        remedy = (
-            f"Did you pass {name}.T?" if turned else f"Pass one row of {n_units} units a sample."
-        )
-        raise checks.error(op, rule, tuple(rows.shape), remedy)
-    check_dtype(op, name, rows)
+    if not states.dim() or states.shape[-1] != n_units:
+        raise _shape_error(op, name, states, n_units, "..., n_units", "...")
+    check_dtype(op, name, states)
+    return states.reshape(-1, n_units)
+
+
+def _shape_error(
+    op: str, name: str, states: Tensor, n_units: int, axes: str, leading: str
+) -> ValueError:
+    turned = states.dim() == 2 and len(states) == n_units
+    remedy = f"Did you pass {name}.T?" if turned else f"Pass one row of {n_units} units a sample."
+    rule = f"{name} must have shape ({axes}) = ({leading}, {n_units})"
+    return checks.error(op, rule, tuple(states.shape), remedy)
+
+
+def check_dtype(op: str, name: str, states: Tensor) -> None:
+    """A dtype that holds 0/1 states or probabilities."""
+    dtype = states.dtype
+    if dtype not in _FLOATS and dtype not in _INTEGERS and dtype != torch.bool:
+        rule = f"{name} must be bool, an integer or floating (16 bits or more)"
+        remedy = f"Use {name}.to(torch.uint8), or .float() for probabilities."
+        raise checks.error(op, rule, str(dtype), remedy)
+
+
+def valued(op: str, name: str, rows: Tensor) -> Tensor:
+    """Rows as bool where all are 0 or 1, else floating and in [0, 1]; without gradients.
+
+    Raises:
+        ValueError: NaN, or values outside [0, 1].
+    """
+    rows = rows.detach()
     if rows.dtype == torch.bool:
         return rows
     ones = rows == 1
@@ -60,22 +74,23 @@ def checked(
     return rows
 
 
-def check_dtype(op: str, name: str, states: Tensor) -> None:
-    """A dtype that holds 0/1 states or probabilities."""
-    if states.dtype not in _DTYPES:
-        rule = f"{name} must be bool, uint8 or floating (16 bits or more)"
-        remedy = f"Use {name}.to(torch.uint8), or .float() for probabilities."
-        raise checks.error(op, rule, str(states.dtype), remedy)
+def checked(
+    op: str, name: str, states: Tensor, n_units: int, weight: Tensor | None = None
+) -> Tensor:
+    """Rows of a data set, (n, n_units) or one row, as ``valued`` gives them."""
+    if checks.dense(op, name, states).dim() not in (1, 2) or states.shape[-1] != n_units:
+        raise _shape_error(op, name, states, n_units, "n_rows, n_units", "any")
+    return valued(op, name, rows_of(op, name, states, n_units, weight))
 
 
 def _check_range(op: str, name: str, rows: Tensor) -> None:
-    """Probabilities; of uint8, which holds some other value than 0 and 1, none are."""
+    """Probabilities; of integers, which hold some other value than 0 and 1, none are."""
     low, high = (float(end) for end in torch.aminmax(rows))  # NaN propagates through both
     remedy = "Binarise it, or scale it to probabilities."
     if 1 < high <= 255:
         remedy = f"Binarise it, or pass {name} / 255 as probabilities."
-    if rows.dtype == torch.uint8:
-        rule, actual = f"{name} must hold only 0 and 1", f"values up to {high:g}"
+    if not rows.dtype.is_floating_point:
+        rule, actual = f"{name} must hold only 0 and 1", f"values in [{low:g}, {high:g}]"
         raise checks.error(op, rule, actual, remedy)
     if not 0 <= low <= high <= 1:
         actual = f"values in [{low:g}, {high:g}]"
@@ -85,7 +100,7 @@ def _check_range(op: str, name: str, rows: Tensor) -> None:
 
 
 def encoded(rows: Tensor) -> Tensor:
-    """Rows from ``checked`` as packed states where they are bool, else as levels."""
+    """Rows from ``valued`` as packed states where they are bool, else as levels."""
     if rows.dtype == torch.bool:
         packed: Tensor = registered.pack_states(rows)
         return packed
@@ -95,28 +110,35 @@ def encoded(rows: Tensor) -> Tensor:
 def encode(
     op: str, name: str, states: Tensor, n_units: int, weight: Tensor | None = None
 ) -> tuple[Tensor, int]:
-    """``checked``, then ``encoded``; and the number of rows."""
-    rows = checked(op, name, states, n_units, weight)
+    """``rows_of``, ``valued``, then ``encoded``; and the number of rows."""
+    rows = valued(op, name, rows_of(op, name, states, n_units, weight))
     return encoded(rows), len(rows)
 
 
 def decode(packed: Tensor, n: int, *, like: Tensor) -> Tensor:
-    """Packed states of n chains in the dtype and number of axes of ``like``."""
+    """Packed states of n chains in the dtype of ``like``, with its leading axes."""
     dense: Tensor = registered.unpack_states(packed, n)
-    dense = dense.to(like.dtype)
-    return dense if like.dim() == 2 else dense[0]
+    return dense.to(like.dtype).view(*like.shape[:-1], dense.shape[1])
 
 
-def encode_clamp(op: str, clamp: Tensor, n: int, n_units: int) -> tuple[Tensor, Tensor]:
-    """A user's clamp (0 or 1 where held, NaN where free) as packed (values, held) of n chains."""
+def as_clamp(
+    op: str, clamp: Tensor, n: int, n_units: int, states: tuple[int, ...] | None = None
+) -> Tensor:
+    """A user's clamp, for all rows, each or of the states' shape, as (n, n_units)."""
     shape = tuple(checks.dense(op, "clamp", clamp).shape)
+    if shape == states:
+        clamp, shape = clamp.reshape(n, n_units), (n, n_units)
     if shape not in ((n_units,), (n, n_units)):
         sizes = f"(n_visible,) = ({n_units},) or (n, n_visible) = ({n}, {n_units})"
         raise checks.error(op, f"clamp must have shape {sizes}", shape, "Fill free units with NaN.")
     if not clamp.dtype.is_floating_point:
         remedy = "Use clamp.float() with NaN for free units."
         raise checks.error(op, "clamp must be floating", str(clamp.dtype), remedy)
-    clamp = clamp.detach().expand(n, n_units)
+    return clamp.detach().expand(n, n_units)
+
+
+def encode_clamp(op: str, clamp: Tensor) -> tuple[Tensor, Tensor]:
+    """A clamp (0 or 1 where held, NaN where free) as packed (values, held)."""
     held, ones = ~torch.isnan(clamp), clamp == 1
     if not (ones | (clamp == 0) | ~held).all():
         rule = "clamp must hold only 0, 1 and NaN"
@@ -124,7 +146,7 @@ def encode_clamp(op: str, clamp: Tensor, n: int, n_units: int) -> tuple[Tensor, 
     return encoded(ones), encoded(held)
 
 
-def encode_beta(op: str, beta: float | Tensor, n: int, like: Tensor) -> Tensor:
+def as_beta(op: str, beta: float | Tensor, n: int, like: Tensor) -> Tensor:
     """A user's inverse temperature as float32 (n,), on the device of ``like``."""
     if not isinstance(beta, Tensor):
         value = checks.number(op, "beta", beta, -MAX_FLOAT32, MAX_FLOAT32)
@@ -133,7 +155,10 @@ def encode_beta(op: str, beta: float | Tensor, n: int, like: Tensor) -> Tensor:
     if shape not in ((), (n,)):
         rule = f"beta must be a number or have shape (n,) = ({n},)"
         raise checks.error(op, rule, shape, "Pass one a chain.")
-    rows = beta.detach().float().expand(n).contiguous()
-    checks.finite(op, "Pass inverse temperatures within float32.", beta=rows)
-    checks.same_device(op, visible=like, beta=rows)
-    return rows
+    checks.same_device(op, visible=like, beta=beta)
+    return beta.detach().float().expand(n).contiguous()
+
+
+def check_beta(op: str, beta: Tensor) -> None:
+    """Finite inverse temperatures."""
+    checks.finite(op, "Pass inverse temperatures within float32.", beta=beta)

@@ -185,7 +185,7 @@ def rates(op: str, given: Rates, velocity: Any = True) -> Rates:
 
 
 def limits(op: str, least: float, most: float) -> tuple[float, float]:
-    """The range of max |W| within which batches follow each other."""
+    """The range of max |W∘A| within which batches follow each other."""
     least = number(op, "least", least, 0.0)
     if not isinstance(most, int | float) or isinstance(most, bool) or not most >= 0:
         raise error(op, "most must be a number of at least 0, or inf", most, "Leave it out.")

@@ -82,7 +82,7 @@ def pack_weights(
     step = 2**(weight_exponent + 1 - 8 n_digits).
 
     Args:
-        weight: (n_hidden, n_visible) float32, finite.
+        weight: (n_hidden, n_visible) float32, finite where the mask is on.
         mask: (n_hidden, n_visible) bool, or None for all connections.
         n_digits: 2 (16 bits) or 3 (24 bits).
         weight_exponent: from ``numerics.next_exponent``; weights saturate at 127/128 *
@@ -95,7 +95,7 @@ def pack_weights(
         and gives the same results.
 
     Raises:
-        ValueError: wrong shape, dtype, device or range; NaN or inf in the weights.
+        ValueError: wrong shape, dtype, device or range; NaN or inf in weights that are on.
         RuntimeError: no back end serves the device.
 
     Note:
@@ -121,7 +121,8 @@ def pack_weights(
         most = min(weight.numel(), arguments.MAX_CAPACITY)
         checks.integer(op, "capacity", capacity, 0, most)
     if checks.shows_values(weight):
-        checks.finite(op, weight=weight.detach())
+        used = weight.detach()
+        checks.finite(op, weight=used if mask is None else used.where(mask, 0.0))
     result: tuple[Tensor, Tensor] = registered.pack_weights(
         weight.detach().contiguous(), mask, n_digits, weight_exponent, capacity
     )

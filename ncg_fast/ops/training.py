@@ -110,9 +110,10 @@ def train_steps_(
 ) -> Tensor:
     """Mini-batches of n_rows rows, one ``train_step_`` each, in one call.
 
-    It ends early after the batch that brings max |W| out of [least, most], where the digits ask for
-    another exponent (``numerics.exponent_range``) or a parameter is NaN or infinite, and after the
-    batch that switches on more connections than sparse digits have room for (see ``pack_weights``).
+    It ends early after the batch that brings max |W∘A| out of [least, most], where the digits ask
+    for another exponent (``numerics.exponent_range``) or a parameter is NaN or infinite, and after
+    the batch that switches on more connections than sparse digits have room for (see
+    ``pack_weights``).
 
     Args:
         parameters: tensors that are written.
@@ -132,11 +133,11 @@ def train_steps_(
         step: global number of the first sweep.
         chain_offset: see ``train_step_``, as for unit_offset.
         unit_offset: global index of the first hidden unit.
-        least: lower end of the range of max |W|.
+        least: lower end of the range of max |W∘A|.
         most: upper end.
 
     Returns:
-        float64 (4,): max |W| after the last batch done; connections switched on; switched off;
+        float64 (4,): max |W∘A| after the last batch done; connections switched on; switched off;
         batches done, at least 1.
 
     Raises:

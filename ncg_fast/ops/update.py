@@ -149,7 +149,7 @@ def ncg_update_(
         visible_data: packed states or levels of the n_rows data rows.
         hidden_model: levels, int32 (n_chains, n_hidden).
         visible_model: packed states of the n_chains chains.
-        weight_exponent: of the digits; the caller repacks when max |W| asks for another.
+        weight_exponent: of the digits; the caller repacks when max |W∘A| asks for another.
         n_labels: the last n_labels visible units have no strength: their mask stays.
         lr: rate of weights and biases, in [0, 3.4e38], as the other rates.
         lr_strength: rate of the connection strengths.
@@ -157,8 +157,8 @@ def ncg_update_(
         weight_decay: at least 0.
 
     Returns:
-        float64 (3,): max |W|, NaN or infinite where a weight or bias is, NaN where a strength is;
-        connections switched on; connections switched off.
+        float64 (3,): max |W∘A| of the new mask, NaN or infinite where a weight that is on or a bias
+        is, NaN where a strength is; connections switched on; connections switched off.
 
     Raises:
         ValueError: wrong shape, dtype, device or range; sizes that differ.

@@ -1,11 +1,11 @@
 """Figures of a machine and of its training."""
 
+from ncg_fast.plotting.courses import plot_history, plot_mixing
 from ncg_fast.plotting.figures import (
     FIGURES,
     plot_connectivity,
     plot_degrees,
     plot_filters,
-    plot_history,
     plot_samples,
     png,
     save_run_figures,
@@ -17,6 +17,7 @@ __all__ = [
     "plot_degrees",
     "plot_filters",
     "plot_history",
+    "plot_mixing",
     "plot_samples",
     "png",
     "save_run_figures",

@@ -79,6 +79,25 @@ def records(op: str, given: Any, keys: Iterable[str]) -> Records:
     return list(given)
 
 
+def mixing(op: str, given: Any) -> Mapping[str, Any]:
+    """Sweeps, two curves as long as these, and where they agree."""
+    try:
+        n, agree = len(given["sweeps"]), given["n_agree"]
+        rows = [given["sweeps"]]
+        for name in ("from_data", "from_noise"):
+            rows += [given[name][key] for key in ("mean", "low", "high")]
+        table = np.array(rows, dtype=float)
+        good = n > 0 and table.shape == (7, n) and (agree is None or _is_number(agree))
+    except (KeyError, TypeError, ValueError):
+        good = False
+    if not good:
+        rule = "record must hold sweeps, from_data, from_noise and n_agree"
+        remedy = "Pass mixing(...).to_dict(), or the contents of mixing.json."
+        raise checks.error(op, rule, type(given).__name__, remedy)
+    found: Mapping[str, Any] = given
+    return found
+
+
 def without_labels(states: Tensor, n_labels: int) -> Array:
     """The columns before the last n_labels, as an array."""
     array: Array = states[:, : states.shape[1] - n_labels].detach().cpu().numpy()

@@ -1,4 +1,4 @@
-"""Figures of a machine and of a training run: filters, samples, curves, degrees, connections.
+"""Figures of a machine, filters, samples, degrees, connections, and all figures of a run.
 
 Each function returns a ``matplotlib.figure.Figure`` of its own, without pyplot and its global
 state: ``figure.savefig("name.png")`` writes it, a notebook shows it. Matplotlib is imported when
@@ -10,9 +10,9 @@ images.
 from __future__ import annotations
 
 import io
-import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
@@ -22,22 +22,14 @@ from ncg_fast.model.rbm import RBM
 from ncg_fast.plotting import arguments as arguments
 from ncg_fast.plotting import parts as parts
 from ncg_fast.plotting.arguments import ImageShape, Records
+from ncg_fast.plotting.courses import plot_history, plot_mixing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FIGURES = ("filters", "samples", "curves", "degrees", "connectivity")
+FIGURES = ("filters", "samples", "curves", "degrees", "connectivity", "mixing")
 _N_TILES = 64
 _DPI = 150
-_PANELS = {
-    "Negative log-likelihood": ("nats per row", {"train_nll": "train", "test_nll": "test"}),
-    "Reconstruction error": ("mean squared error", {"reconstruction_error": ""}),
-    "Density": ("share of connections on", {"density": ""}),
-    "Switched connections": (
-        parts.COUNT,
-        {"switched_on": "switched on", "switched_off": "switched off"},
-    ),
-}
 
 
 def plot_filters(rbm: RBM, image_shape: ImageShape, *, n: int = _N_TILES) -> Figure:
@@ -182,42 +174,6 @@ def plot_degrees(mask: Tensor, image_shape: ImageShape = None, *, n_labels: int 
     return figure
 
 
-def plot_history(records: Records) -> Figure:
-    """Draws the records of a training run against epochs.
-
-    Args:
-        records: one mapping per epoch, from ``History.to_dicts()`` or the lines of metrics.jsonl.
-
-    Returns:
-        The figure: reconstruction error, density and switched connections, and the NLL where it was
-        estimated, with bands of one standard error.
-
-    Note:
-        What was not recorded has no panel.
-
-    Example:
-        >>> figure = plot_history([{"epoch": 1, "density": 0.5}, {"epoch": 2, "density": 0.4}])
-        >>> [axes.get_title(loc="left") for axes in figure.axes]
-        ['Density']
-    """
-    drawn = [key for _, keys in _PANELS.values() for key in keys]
-    records, shown = arguments.records("plot_history", records, drawn), {}
-    for title, (unit, keys) in _PANELS.items():
-        recorded = {k: label for k, label in keys.items() if parts.series(records, k)[0].size}
-        if recorded:
-            shown[title] = recorded, unit
-    n_cols = min(2, len(shown))
-    n_rows = math.ceil(len(shown) / n_cols)
-    figure = parts.new_figure(4.4 * n_cols, 2.7 * n_rows)
-    grid = figure.subplots(n_rows, n_cols, squeeze=False).ravel()
-    for axes, (title, (recorded, unit)) in zip(grid, shown.items(), strict=False):
-        parts.curves(axes, records, recorded, unit)
-        parts.title(axes, title)
-    for axes in grid[len(shown) :]:
-        axes.set_axis_off()
-    return figure
-
-
 def save_run_figures(
     run_dir: files.StrPath,
     rbm: RBM,
@@ -225,6 +181,7 @@ def save_run_figures(
     image_shape: ImageShape,
     samples: Tensor,
     records: Records = (),
+    mixing: Mapping[str, Any] | None = None,
 ) -> list[Path]:
     """Writes the figures of a run as ``run_dir/figures/NAME.png``, NAME one of ``FIGURES``.
 
@@ -234,6 +191,7 @@ def save_run_figures(
         image_shape: (rows, cols) with rows * cols = n_visible - n_labels, or None.
         samples: (n_samples, n_visible), values in [0, 1].
         records: one mapping per epoch; without any there are no curves.
+        mixing: as in ``plot_mixing``, or None: that figure is left out.
 
     Returns:
         The paths written.
@@ -250,8 +208,6 @@ def save_run_figures(
         >>> [path.name for path in paths]
         ['filters.png', 'samples.png', 'degrees.png', 'connectivity.png']
     """
-    op = "save_run_figures"
-    folder = files.checked_path(op, "run_dir", run_dir) / "figures"
     figures = {
         "filters": plot_filters(rbm, image_shape),
         "samples": plot_samples(samples, image_shape, n_labels=rbm.n_labels),
@@ -260,6 +216,14 @@ def save_run_figures(
     }
     if records:
         figures["curves"] = plot_history(records)
+    if mixing is not None:
+        figures["mixing"] = plot_mixing(mixing)
+    return write_figures("save_run_figures", run_dir, figures)
+
+
+def write_figures(op: str, run_dir: files.StrPath, figures: Mapping[str, Figure]) -> list[Path]:
+    """Writes each as ``run_dir/figures/NAME.png``; op is the name for messages."""
+    folder = files.checked_path(op, "run_dir", run_dir) / "figures"
     images = {folder / f"{name}.png": png(figures[name]) for name in FIGURES if name in figures}
     files.make_folder(op, "run_dir", folder)
     files.sweep(folder, [path.name for path in images])

@@ -165,3 +165,28 @@ def curves(axes: Axes, records: Records, keys: Mapping[str, str], unit: str) -> 
         axes.set_xlim(first - 0.5, last + 0.5)
     if len(keys) > 1:
         axes.legend(frameon=False, fontsize=8)
+
+
+def bands(axes: Axes, record: Mapping[str, Any], names: Mapping[str, str]) -> None:
+    """Free energies of chains against sweeps: means, and bands where most chains are."""
+    sweeps = record["sweeps"]
+    for (name, label), colour in zip(names.items(), (_BLUE, _ORANGE), strict=True):
+        curve = record[name]
+        axes.fill_between(
+            sweeps, curve["low"], curve["high"], color=colour, alpha=0.18, linewidth=0
+        )
+        axes.plot(sweeps, curve["mean"], ".-", label=label, color=colour, linewidth=1.6)
+    _plain(axes)
+    axes.set_xscale("symlog", linthresh=1, linscale=0.4)
+    axes.set_xlim(-0.12, max(sweeps[-1], 1) * 1.15)
+    powers = [10**k for k in range(math.ceil(math.log10(sweeps[-1] + 1)))]
+    axes.set_xticks([0, *powers], ["0", *(f"{power:,}".replace(",", " ") for power in powers)])
+    axes.minorticks_off()
+    labels(axes, "sweeps", "free energy, nats")
+    shown = "mean, and 10 to 90 % of the chains"
+    axes.legend(frameon=False, fontsize=8, title=shown, title_fontsize=8, alignment="left")
+
+
+def mark(axes: Axes, at: float) -> None:
+    """A thin line across the axes."""
+    axes.axvline(at, color=_INK, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)

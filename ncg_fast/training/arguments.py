@@ -34,10 +34,10 @@ def rows(op: str, name: str, x: Any, rbm: RBM, nll_every: int) -> Tensor:
     return kept.to(torch.float32)
 
 
-def callbacks(op: str, given: Any) -> Sequence[Any]:
+def callbacks(op: str, name: str, given: Any) -> Sequence[Any]:
     """A sequence of callables."""
     if not (isinstance(given, Sequence) and all(callable(each) for each in given)):
-        rule = "callbacks must be a sequence of callables"
+        rule = f"{name} must be a sequence of callables"
         raise checks.error(op, rule, given, "Pass [callback].")
     return given
 
@@ -69,6 +69,6 @@ def settings(op: str, rbm: RBM, n_rows: int, chosen: Mapping[str, Any]) -> dict[
         for name, option in OPTIONS.items()
         if not option.may_change and name != "persistent"
     }
-    seed = rbm._seed if chosen["seed"] is None else chosen["seed"]
+    seed = rbm._draw().seed if chosen["seed"] is None else chosen["seed"]
     resolved = {"lr_strength": lr_strength, "n_chains": n_chains, "seed": seed}
     return {**sizes, **fixed, **resolved, "learn_connections": learned}

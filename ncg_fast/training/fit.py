@@ -17,6 +17,7 @@ from ncg_fast.training.history import EpochRecord, History
 from ncg_fast.training.run import TrainingRun
 
 Callback = Callable[[RBM, EpochRecord], bool | None]
+BatchCallback = Callable[[RBM, int], None]
 
 
 def fit(
@@ -36,6 +37,7 @@ def fit(
     shuffle: bool = True,
     seed: int | None = None,
     callbacks: Sequence[Callback] = (),
+    batch_callbacks: Sequence[BatchCallback] = (),
     progress: bool = True,
     x_held_out: Tensor | None = None,
     nll_every: int = 0,
@@ -63,6 +65,8 @@ def fit(
         shuffle: a new order of rows each epoch, a function of seed and epoch alone.
         seed: in [0, 2**63); starts the machine's draws anew; None: they go on, with its own seed.
         callbacks: called with (rbm, record) after each epoch; True from any ends the run.
+        batch_callbacks: called with (rbm, step) after each mini-batch, steps counted from 1 over
+            all epochs. They may write parameters; what they draw moves the training's draws on.
         progress: whether to draw a bar on stderr.
         x_held_out: (any, n_visible), as x; for free_energy_gap and test_nll.
         nll_every: epochs between estimates of the NLL, of 0/1 rows; 0: none.
@@ -97,7 +101,8 @@ def fit(
     check_machine(op, rbm)
     rbm._check_trainable(op)
     checks.finite(op, **dict(rbm.named_parameters()))
-    callbacks = arguments.callbacks(op, callbacks)
+    callbacks = arguments.callbacks(op, "callbacks", callbacks)
+    after_batch = arguments.callbacks(op, "batch_callbacks", batch_callbacks)
     chosen = arguments.options(op, given)
     n_epochs, nll_every = chosen["epochs"], chosen["nll_every"]
     rows = arguments.rows(op, "x", x, rbm, nll_every)
@@ -112,7 +117,7 @@ def fit(
     if target is not None:
         checkpoint.prepare_folder(op, target.parent)
 
-    run = TrainingRun(rbm, rows, held_out, settings, target)
+    run = TrainingRun(rbm, rows, held_out, settings, target, after_batch)
     if source is None or saved is None:
         run.start(chosen["seed"])
     else:

@@ -92,6 +92,7 @@ class History(Sequence[EpochRecord]):
         return [asdict(record) for record in self.records]
 
 
+@torch.no_grad()
 def measure(
     rbm: RBM,
     rows: Tensor,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,6 +42,7 @@ class TrainingRun:
         held_out: (any, n_visible), as rows, or None.
         settings: the machine's sizes, and the checked arguments that fix what a step does.
         target: the checkpoint's path, or None.
+        after_batch: called with (rbm, n_steps_begun) after each mini-batch.
 
     Attributes:
         history: records of the complete epochs.
@@ -57,9 +58,10 @@ class TrainingRun:
         held_out: Tensor | None,
         settings: dict[str, Any],
         target: Path | None,
+        after_batch: Sequence[Callable[[RBM, int], None]] = (),
     ) -> None:
         self.rbm, self.rows, self.held_out = rbm, rows, held_out
-        self.settings, self.target = settings, target
+        self.settings, self.target, self.after_batch = settings, target, after_batch
         self.history, self.tensors = History(), dict[str, Tensor]()
         self.n_steps_begun = 0
         self.n_saved: int | None = None
@@ -132,6 +134,12 @@ class TrainingRun:
             n_rows = min(size, len(rows))
             yield _encode(rows, n_rows), n_rows
 
+    def _calls(self, epoch: int) -> Iterator[tuple[Tensor, int]]:
+        """The mini-batches of each call of the op: one, where somebody looks after each."""
+        for batches, n_rows in self.batches(epoch):
+            for part in batches.split(1) if self.after_batch else (batches,):
+                yield part, n_rows
+
     def _velocities(self) -> tuple[Tensor, Tensor, Tensor] | None:
         if not self.settings["momentum"]:
             return None
@@ -145,7 +153,7 @@ class TrainingRun:
         velocities, chains = self._velocities(), self.tensors.get("chains")
         static = not RULES[given["rule"]].learns_connections
         n_on = n_off = 0
-        for batches, n_rows in self.batches(epoch):
+        for batches, n_rows in self._calls(epoch):
             batch = Batch(batches, chains, n_rows, given["n_chains"] or n_rows, n_steps)
             sweep = self.rbm._gibbs_step
             try:
@@ -154,6 +162,8 @@ class TrainingRun:
                 self.n_steps_begun += (self.rbm._gibbs_step - sweep) // n_steps
             n_on, n_off = n_on + on, n_off + off
             bar.update(len(batches))
+            for callback in self.after_batch:
+                callback(self.rbm, self.n_steps_begun)
         return measure(
             self.rbm,
             self.rows,

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from command_line import fails
 
 import ncg_fast
-from ncg_fast import data, evaluation
+from ncg_fast import data, diagnostics, evaluation
 from ncg_fast.cli import main
 from ncg_fast.model.rbm import RBM
 from ncg_fast.training.checkpoint import load
@@ -44,6 +45,35 @@ def test_evaluate_reports_what_the_library_computes(trained, capsys):
     shown = capsys.readouterr().out
     assert f"{-expected.mean:.3f} ± {expected.standard_error:.3f}" in shown
     assert "(log Z exact, by enumeration of 5 units)" in shown
+
+
+def test_evaluate_tells_whether_chains_mix_and_keeps_it(trained, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    args = ["evaluate", str(folder), "--mixing", "--sweeps", "30", "--seed", "4"]
+    assert main([*args, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["mixing"]
+    rows = data.load("bars-and-stripes-3").train
+    expected = diagnostics.mixing(load(folder / "model.safetensors"), rows, n_sweeps=30, seed=4)
+    told = expected.to_dict()
+    assert found["worst_unit"] == told["worst_unit"] and found["n_agree"] == told["n_agree"]
+    assert json.loads((folder / "mixing.json").read_text()) == told
+    files = [str(folder / "mixing.json"), str(folder / "figures" / "mixing.png")]
+    assert found["files"] == files
+    assert main(args) == 0
+    verdict, _, energy, unit, *shown = capsys.readouterr().out.rstrip().split("\n")[-6:]
+    words = "disagree after 30 sweeps" if told["n_agree"] is None else "agree from"
+    assert verdict.startswith(f"Chains from data and from noise {words}")
+    assert energy.startswith("free energy") and unit.startswith("worst unit") and shown == files
+    assert f"{told['free_energy']['r_hat']:.3f}" in energy
+    image = folder / "figures" / "mixing.png"
+    first = image.read_bytes()
+    image.unlink()
+    assert main(["plot", str(folder)]) == 0
+    assert image.read_bytes() == first
+    (folder / "mixing.json").write_text("[]")
+    message = r"ncg-fast plot: .*mixing\.json must hold a JSON object, got .*"
+    fails(capsys, ["plot", str(folder)], 2, message)
 
 
 def test_evaluate_a_file_alone_by_ais(capsys):

@@ -103,7 +103,7 @@ def ladder(*values):
         ),
         (
             lambda: ev.log_likelihood(SMALL, X.to(torch.uint8) + 255),
-            "log_likelihood: x must hold only 0 and 1, got values up to 255. "
+            "log_likelihood: x must hold only 0 and 1, got values in [255, 255]. "
             "Binarise it, or pass x / 255 as probabilities.",
         ),
         (
@@ -120,9 +120,9 @@ def ladder(*values):
             "log_likelihood: betas must be at least 2, got 1. Pass 2 or more.",
         ),
         (
-            lambda: ev.pseudo_log_likelihood(SMALL, X.long()),
-            "pseudo_log_likelihood: x must be bool, uint8 or floating (16 bits or more), "
-            "got torch.int64. Use x.to(torch.uint8), or .float() for probabilities.",
+            lambda: ev.pseudo_log_likelihood(SMALL, X.to(torch.complex64)),
+            "pseudo_log_likelihood: x must be bool, an integer or floating (16 bits or more), "
+            "got torch.complex64. Use x.to(torch.uint8), or .float() for probabilities.",
         ),
         (
             lambda: ev.pseudo_log_likelihood(SMALL, X, seed=0.5),
@@ -160,16 +160,16 @@ def ladder(*values):
         ),
         (
             lambda: ev.with_labels(X, [0, 1], 3),
-            "with_labels: labels must be a torch.Tensor, got list. Use torch.as_tensor(labels).",
+            "with_labels: labels must be a torch.Tensor, got list. Use torch.tensor(labels).",
         ),
         (
             lambda: ev.with_labels(X[0], Y, 3),
             "with_labels: x must have two axes (n, n_features), got (7,). Reshape it.",
         ),
         (
-            lambda: ev.with_labels(X.long(), Y, 3),
-            "with_labels: x must be bool, uint8 or floating (16 bits or more), "
-            "got torch.int64. Use x.to(torch.uint8), or .float() for probabilities.",
+            lambda: ev.with_labels(X.to(torch.complex64), Y, 3),
+            "with_labels: x must be bool, an integer or floating (16 bits or more), "
+            "got torch.complex64. Use x.to(torch.uint8), or .float() for probabilities.",
         ),
         (
             lambda: ev.with_labels(X, Y, 0),

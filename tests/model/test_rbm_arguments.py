@@ -15,17 +15,18 @@ NAN = float("nan")
 BAD_STATES = [
     (
         torch.zeros(N_VISIBLE, N),
-        f"visible must have shape (n_rows, n_units) = (any, {N_VISIBLE}), got ({N_VISIBLE}, {N}). "
+        f"visible must have shape (..., n_units) = (..., {N_VISIBLE}), got ({N_VISIBLE}, {N}). "
         "Did you pass visible.T?",
     ),
     (
-        torch.zeros(2, 3, N_VISIBLE),
-        f"visible must have shape (n_rows, n_units) = (any, {N_VISIBLE}), got (2, 3, {N_VISIBLE}). "
+        torch.zeros(2, 3, N_VISIBLE + 1),
+        f"visible must have shape (..., n_units) = (..., {N_VISIBLE}), got "
+        f"(2, 3, {N_VISIBLE + 1}). "
         f"Pass one row of {N_VISIBLE} units a sample.",
     ),
     (
         torch.full((2, N_VISIBLE), 255, dtype=torch.uint8),
-        "visible must hold only 0 and 1, got values up to 255. "
+        "visible must hold only 0 and 1, got values in [255, 255]. "
         "Binarise it, or pass visible / 255 as probabilities.",
     ),
     (
@@ -44,13 +45,13 @@ BAD_STATES = [
         "Fill what is missing: torch.nan_to_num(visible, nan=0.5).",
     ),
     (
-        torch.zeros(2, N_VISIBLE, dtype=torch.int64),
-        "visible must be bool, uint8 or floating (16 bits or more), got torch.int64. "
+        torch.zeros(2, N_VISIBLE, dtype=torch.complex64),
+        "visible must be bool, an integer or floating (16 bits or more), got torch.complex64. "
         "Use visible.to(torch.uint8), or .float() for probabilities.",
     ),
     (
         [[0.0] * N_VISIBLE],
-        "visible must be a torch.Tensor, got list. Use torch.as_tensor(visible).",
+        "visible must be a torch.Tensor, got list. Use torch.tensor(visible).",
     ),
 ]
 
@@ -151,7 +152,7 @@ def test_bad_constructor_arguments(arguments: dict[str, Any], text: str) -> None
         ),
         (
             lambda r, v: r.energy(v, torch.zeros(3, N_HIDDEN)),
-            f"RBM.energy: visible and hidden must have equally many rows, "
+            f"RBM.energy: visible and hidden must have the same leading axes, "
             f"got ({N},) and (3,). Pass them in pairs.",
         ),
         (

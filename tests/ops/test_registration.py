@@ -62,6 +62,7 @@ def raw_arguments(m: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
         "pack_states": (m["rows"],),
         "unpack_states": (m["visible"], N),
         "pack_weights": (m["weight"], m["mask"], 2, exponent, None),
+        "scan_weights": (m["weight"], m["mask"]),
         "mean": (m["visible"], N, m["to_hidden"], m["c"], exponent),
         "sample": (m["hidden"], N, *model[1:3], exponent, *draw, torch.ones(N), 0, VISIBLE_STREAM),
         "gibbs_steps": (m["visible"], N, *model, exponent, 2, *draw, None, 0, m["visible"]),

@@ -19,6 +19,12 @@ MASKS = (
 )
 RECORDS = "Pass history.to_dicts(), or the lines of metrics.jsonl."
 MAPPINGS = f"records must be a sequence of mappings, got {{}}. {RECORDS}"
+MIXING = (
+    "record must hold sweeps, from_data, from_noise and n_agree, got {}. "
+    "Pass mixing(...).to_dict(), or the contents of mixing.json."
+)
+CURVE = {"mean": [0.0], "low": [0.0], "high": [0.0]}
+CURVES = {"sweeps": [0], "from_data": CURVE, "from_noise": CURVE, "n_agree": None}
 KEYS = "train_nll, test_nll, reconstruction_error, density, switched_on, switched_off"
 
 
@@ -54,6 +60,11 @@ FAULTS = [
     ("plot_degrees", (None,), {}, MASKS.format("NoneType")),
     ("plot_degrees", (MASK, (2, 2)), {}, SHAPE.format("(2, 2)")),
     ("plot_degrees", (MASK,), {"n_labels": 7}, "n_labels must be in [0, 5], got 7."),
+    ("plot_mixing", (None,), {}, MIXING.format("NoneType")),
+    ("plot_mixing", ({},), {}, MIXING.format("dict")),
+    ("plot_mixing", ({**CURVES, "sweeps": []},), {}, MIXING.format("dict")),
+    ("plot_mixing", ({**CURVES, "sweeps": [0, 1]},), {}, MIXING.format("dict")),
+    ("plot_mixing", ({**CURVES, "n_agree": "x"},), {}, MIXING.format("dict")),
     ("plot_history", (None,), {}, MAPPINGS.format("NoneType")),
     ("plot_history", ([],), {}, "records must hold an epoch, got none. Train first."),
     ("plot_history", (History(),), {}, "records must hold an epoch, got none. Train first."),

@@ -22,10 +22,18 @@ RECORD = {
 }
 
 
+MIXING = {
+    "sweeps": [0, 1, 3, 9],
+    "from_data": {"mean": [0.0] * 4, "low": [-1.0, -2, -1, -1], "high": [1.0, 1, 1, 2]},
+    "from_noise": {"mean": [8.0, 2, 0, 0], "low": [7.0, 1, -1, -1], "high": [9.0, 3, 1, 1]},
+    "n_agree": 3,
+}
+
+
 def test_doctest():
-    results = doctest.testmod(plotting.figures)
-    assert results.attempted > 10
-    assert results.failed == 0
+    results = [doctest.testmod(module) for module in (plotting.figures, plotting.courses)]
+    assert sum(each.attempted for each in results) > 10
+    assert not any(each.failed for each in results)
 
 
 def records(n, nll_every=0):
@@ -173,11 +181,32 @@ def test_one_unit_and_one_sample():
     assert ticks(degrees.axes[3].yaxis, degrees.axes[3].get_ylim()) == [1]
 
 
+def test_mixing_shows_both_starts_and_where_they_agree():
+    for n, words in ((3, "agree from 3 sweeps on"), (None, "do not agree within 9 sweeps")):
+        axes = plotting.plot_mixing({**MIXING, "n_agree": n}).axes[0]
+        assert axes.get_title(loc="left") == f"Chains from data and from noise {words}"
+        data, noise, *line = axes.lines
+        assert data.get_xdata().tolist() == MIXING["sweeps"] == noise.get_xdata().tolist()
+        assert data.get_ydata().tolist() == MIXING["from_data"]["mean"]
+        assert noise.get_ydata().tolist() == MIXING["from_noise"]["mean"]
+        assert [each.get_xdata()[0] for each in line] == [n] * (n is not None)
+        shown = [text.get_text() for text in axes.get_legend().get_texts()]
+        assert shown == ["from data", "from noise"]
+        assert [tick for tick in axes.get_xticks()] == [0, 1]
+        bands = [axes.collections[i].get_datalim(axes.transData).intervaly for i in (0, 1)]
+        assert [each.tolist() for each in bands] == [[-2, 2], [-1, 9]]
+
+
 def test_all_figures_are_written(tmp_path):
     rbm = machine(n_labels=2)
     samples = rbm.sample(3, n_steps=2)
     paths = plotting.save_run_figures(
-        tmp_path, rbm, image_shape=(2, 3), samples=samples, records=records(4, 2)
+        tmp_path,
+        rbm,
+        image_shape=(2, 3),
+        samples=samples,
+        records=records(4, 2),
+        mixing=MIXING,
     )
     assert [path.name for path in paths] == [f"{name}.png" for name in plotting.FIGURES]
     for path in paths:

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import ncg_fast
-from ncg_fast import RBM, connectivity, data, evaluation, ops, plotting
+from ncg_fast import RBM, connectivity, data, diagnostics, evaluation, ops, plotting, sampling
 from ncg_fast.cli import build_parser
 from ncg_fast.experiments.config import Config
 
@@ -31,6 +31,8 @@ OF_FUNCTIONS: dict[str, dict[str, Any]] = {
     "log_partition_ais": {"n_chains": 100},
     "connectivity.initial_mask": {"density": 1.0},
     "data.load": {"binarize": "stochastic"},
+    "diagnostics.mixing": {"n_chains": 256, "n_sweeps": 1000},
+    "sampling.parallel_tempering": {"n_temperatures": 10, "n_steps": 1000},
     "ops.train_steps_": {"most": math.inf},
     "plotting.plot_connectivity": {"n": 64},
     "plotting.plot_filters": {"n": 64},
@@ -38,7 +40,7 @@ OF_FUNCTIONS: dict[str, dict[str, Any]] = {
 }
 OF_COMMANDS = {
     "train": {"device": "cpu"},
-    "evaluate": {"chains": 100, "device": "cpu"},
+    "evaluate": {"chains": 100, "sweeps": 1000, "device": "cpu"},
     "sample": {"n": 64, "steps": 1000, "device": "cpu"},
     "plot": {},
     "info": {},
@@ -80,7 +82,7 @@ def functions_of(
 def public_functions() -> dict[str, Callable[..., Any]]:
     found = {"RBM": RBM.__init__, **dict(functions_of("RBM.", RBM))}
     found |= functions_of("", ncg_fast)
-    for module in (connectivity, data, evaluation, ops, plotting):
+    for module in (connectivity, data, diagnostics, evaluation, ops, plotting, sampling):
         for name, function in functions_of(f"{module.__name__.split('.')[-1]}.", module):
             if function not in found.values():
                 found[name] = function

@@ -16,6 +16,9 @@ _BY_VALUES: dict[tuple[str, ...], dict[str, str]] = {
         "log_partition_ais": "n_chains seed",
         "log_likelihood": "n_chains seed",
         "pseudo_log_likelihood": "seed",
+        "mixing": "seed",
+        "parallel_tempering": "n_temperatures n_steps seed",
+        "parallel_tempering betas": "n_chains n_steps",
         "with_labels": "n_labels",
         "random_mask": "n_hidden n_visible seed",
         "dense_mask": "n_hidden n_visible",
@@ -43,8 +46,8 @@ _BY_VALUES: dict[tuple[str, ...], dict[str, str]] = {
     ("None",): {
         "RBM": "mask",
         "RBM.sample": "start",
-        "RBM.contrastive_divergence": "chains",
-        "RBM.connection_gradient": "chains",
+        "parallel_tempering": "start",
+        "parallel_tempering betas": "betas",
         "RBM.train_step_": "chains velocities",
         "fit": "x_held_out n_chains",
         "log_partition_ais": "base",
@@ -79,16 +82,28 @@ _BY_VALUES: dict[tuple[str, ...], dict[str, str]] = {
         "ops.free_energy": "weight_exponent",
         "ops.anneal": "weight_exponent",
     },
-    ("no rows",): {
+    ("no rows", "three axes"): {
         "RBM.forward": "visible",
         "RBM.reconstruct": "visible",
         "RBM.free_energy": "visible",
         "RBM.sample_hidden": "visible",
+    },
+    ("three axes",): {
+        "RBM.contrastive_divergence": "visible",
+        "RBM.connection_gradient": "visible",
+        "RBM.train_step_": "visible",
+    },
+    ("None", "three axes"): {
+        "RBM.contrastive_divergence": "chains",
+        "RBM.connection_gradient": "chains",
+    },
+    ("no rows",): {
         "log_partition_ais": "data",
         "pseudo_log_likelihood": "x",
     },
     ("None", "2 of NumPy"): {
         "fit": "seed",
+        "parallel_tempering": "n_burn_in",
         "log_partition_ais": "betas",
         "log_likelihood": "betas",
     },
@@ -115,13 +130,18 @@ _BY_VALUES: dict[tuple[str, ...], dict[str, str]] = {
         "fit": "checkpoint_dir",
     },
     ("list",): {
-        "fit": "callbacks",
+        "fit": "callbacks batch_callbacks",
     },
     ("None", "2 of NumPy", "0.5 of NumPy", "-1", "0.5", "1e300", "2**70"): {
         "log_likelihood log_z": "log_z",
     },
-    ("no columns", "one column more", "NaN", "255"): {
+    ("no columns", "one column more", "NaN", "255", "int64"): {
         "with_labels": "x",
+    },
+    ("one column more", "255", "int64"): {
+        "integrated_autocorrelation_time": "series",
+        "effective_sample_size": "series",
+        "split_r_hat": "series",
     },
     ("255",): {
         "ops.pack_states": "states",
@@ -129,6 +149,7 @@ _BY_VALUES: dict[tuple[str, ...], dict[str, str]] = {
     ("True", "True of NumPy"): {
         "ops.update_from_sums_": "data_levels",
         "fit": "shuffle persistent",
+        "mixing": "progress",
         "RBM.train_step_": "static",
     },
     ("2 of NumPy", "0.5 of NumPy", "0.5", "1e300", "2**70"): {

@@ -56,6 +56,7 @@ def launches() -> None:
     model = Model(*m.digits, m.visible_bias, m.hidden_bias, m.exponent)
     exponent: dict[str, Any] = {"weight_exponent": m.exponent}
     ops.pack_weights(weight=m.weight, mask=m.mask, n_digits=3, capacity=None, **exponent)
+    ops.scan_weights(weight=m.weight, mask=m.mask)
     betas = torch.linspace(0, 1, 2, dtype=torch.float64)
     ladder = {"base_bias": m.visible_bias, "betas": betas, "draw": draw._replace(beta=None)}
     ops.anneal(visible=m.data, model=model, **n_chains, **ladder)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 import ncg_fast
-from ncg_fast import RBM, connectivity, ops
+from ncg_fast import RBM, connectivity, diagnostics, ops, sampling
 from ncg_fast.backends.numerics import to_levels
 
 N_VISIBLE, N_HIDDEN, N = 7, 5, 4
@@ -63,7 +63,15 @@ PHASES = {"hidden_data": LEVELS, "visible_data": ROWS, "hidden_model": LEVELS}
 RATES = {"lr": 0.1, "lr_strength": 0.1, "momentum": 0.0, "weight_decay": 0.0}
 TO_H = {"to_hidden": TO_HIDDEN, "hidden_bias": C}
 TO_V = {"to_visible": TO_VISIBLE, "visible_bias": B}
-FIT = {"epochs": 1, "batch_size": 2, "n_steps": 1, "seed": 0, "callbacks": (), "nll_every": 0}
+FIT = {
+    "epochs": 1,
+    "batch_size": 2,
+    "n_steps": 1,
+    "seed": 0,
+    "callbacks": (),
+    "batch_callbacks": (),
+    "nll_every": 0,
+}
 
 
 def parameters(**changed: Any) -> ops.Parameters:
@@ -150,6 +158,32 @@ CALLS: dict[str, tuple[Any, dict[str, Any]]] = {
     ),
     "log_likelihood log_z": (ncg_fast.log_likelihood, {"rbm": RBM_, "x": V, "log_z": 1.0}),
     "pseudo_log_likelihood": (ncg_fast.pseudo_log_likelihood, {"rbm": RBM_, "x": V, "seed": 0}),
+    "mixing": (
+        diagnostics.mixing,
+        {"rbm": RBM_, "data": V, "n_chains": 4, "n_sweeps": 8, "seed": 0, "progress": False},
+    ),
+    "parallel_tempering": (
+        sampling.parallel_tempering,
+        {
+            "rbm": RBM_,
+            "n_chains": N,
+            "n_temperatures": 3,
+            "n_steps": 2,
+            "n_burn_in": 2,
+            "start": V,
+            "seed": 0,
+        },
+    ),
+    "parallel_tempering betas": (
+        sampling.parallel_tempering,
+        {"rbm": RBM_, "n_chains": N, "n_steps": 2, "betas": BETAS},
+    ),
+    "integrated_autocorrelation_time": (
+        diagnostics.integrated_autocorrelation_time,
+        {"series": V},
+    ),
+    "effective_sample_size": (diagnostics.effective_sample_size, {"series": V}),
+    "split_r_hat": (diagnostics.split_r_hat, {"series": V}),
     "classify": (ncg_fast.classify, {"rbm": LABELLED, "x": V[:, :5], "method": "free_energy"}),
     "accuracy": (ncg_fast.accuracy, {"rbm": LABELLED, "x": V[:, :5], "labels": LABELS}),
     "with_labels": (ncg_fast.with_labels, {"x": V, "labels": LABELS, "n_labels": 2}),

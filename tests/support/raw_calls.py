@@ -40,6 +40,7 @@ def raw_calls(
         "pack_states": (rows,),
         "unpack_states": (visible, n),
         "pack_weights": (weight, mask, 2, exponent, capacity),
+        "scan_weights": (weight, mask),
         "mean": (visible, n, to_hidden, c, exponent),
         "sample": (hidden, n, to_visible, b, exponent, *draw, beta, 32, VISIBLE_STREAM),
         "gibbs_steps": (visible, n, *digits, b, c, exponent, 2, *draw, beta, 32, visible.flip(0)),

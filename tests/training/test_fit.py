@@ -1,3 +1,4 @@
+import copy
 import doctest
 import re
 
@@ -223,6 +224,30 @@ def test_callbacks_see_machine_and_record_and_may_stop():
     assert seen == [(rbm, 1), "all run", (rbm, 2), "all run"]
     assert len(history) == 2
     assert not history.interrupted
+
+
+def test_batch_callbacks_see_each_step_and_change_no_bit():
+    seen, plain, watched = [], machine(), machine()
+    train(plain)
+    train(watched, batch_callbacks=[lambda rbm, step: seen.append((rbm is watched, step))])
+    assert_same_bits(plain, watched)
+    assert seen == [(True, step) for step in range(1, 7)]
+
+
+def test_what_a_batch_callback_writes_counts():
+    """Through NumPy, which no version counter sees."""
+    rbm, other, weights = machine(), machine(), []
+
+    def halve(machine, step):
+        if step == 2:
+            machine.weight.detach().numpy()[...] *= 0.5
+        weights.append(machine.weight.detach().clone())
+
+    train(rbm, batch_callbacks=[halve])
+    train(other)
+    assert not torch.equal(rbm.weight, other.weight)
+    assert torch.equal(rbm.weight, weights[-1])
+    assert torch.equal(copy.deepcopy(rbm)(binary_rows()), rbm(binary_rows()))
 
 
 def test_progress_is_one_bar_on_stderr_or_silence(capfd):

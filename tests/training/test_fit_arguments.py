@@ -36,16 +36,16 @@ REFUSED = {
     ),
     "numpy": (
         {"x": binary_rows().numpy()},
-        "x must be a torch.Tensor, got ndarray. Use torch.as_tensor(x).",
+        "x must be a torch.Tensor, got ndarray. Use torch.tensor(x).",
     ),
-    "int64": (
-        {"x": binary_rows().long()},
-        "x must be bool, uint8 or floating (16 bits or more), got torch.int64. "
+    "complex": (
+        {"x": binary_rows().to(torch.complex64)},
+        "x must be bool, an integer or floating (16 bits or more), got torch.complex64. "
         "Use x.to(torch.uint8), or .float() for probabilities.",
     ),
     "image": (
         {"x": binary_rows() * 255},
-        "x must hold only 0 and 1, got values up to 255. Binarise it, or pass x / 255 as "
+        "x must hold only 0 and 1, got values in [0, 255]. Binarise it, or pass x / 255 as "
         "probabilities.",
     ),
     "float image": (
@@ -109,6 +109,11 @@ REFUSED = {
     "checkpoint_every": (
         {"checkpoint_every": 0},
         "checkpoint_every must be at least 1, got 0. Pass 1 or more.",
+    ),
+    "batch_callbacks": (
+        {"batch_callbacks": print},
+        "batch_callbacks must be a sequence of callables, got <built-in function print>. "
+        "Pass [callback].",
     ),
     "callbacks": (
         {"callbacks": [3]},

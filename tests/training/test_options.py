@@ -14,7 +14,16 @@ from ncg_fast.training.fit import fit
 from ncg_fast.training.options import OPTIONS
 
 # Arguments of fit that are no options: what is trained, on what, and where the run is kept.
-OTHERS = {"rbm", "x", "callbacks", "progress", "x_held_out", "checkpoint_dir", "resume"}
+OTHERS = {
+    "rbm",
+    "x",
+    "callbacks",
+    "batch_callbacks",
+    "progress",
+    "x_held_out",
+    "checkpoint_dir",
+    "resume",
+}
 # As options of the command line, with a value that is not the default.
 CHANGED = {
     "n_steps": 2,

@@ -21,5 +21,13 @@ using ncg::fma;
 using ncg::mul;
 using ncg::round_even;
 
+// The largest lane, or 0.
+inline int32_t largest_lane(I values) {
+  int32_t lanes[kLanes], most = 0;
+  memcpy(lanes, &values, sizeof lanes);
+  for (const int32_t lane : lanes) most = lane > most ? lane : most;
+  return most;
+}
+
 }  // namespace
 }  // namespace ncg

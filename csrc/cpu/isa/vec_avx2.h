@@ -64,6 +64,9 @@ inline M mask_or(M a, M b) { return _mm256_or_ps(a, b); }
 inline M mask_and_not(M a, M b) { return _mm256_andnot_ps(b, a); }
 inline uint32_t bits(M a) { return static_cast<uint32_t>(_mm256_movemask_ps(a)); }
 inline F select(M m, F yes, F no) { return _mm256_blendv_ps(no, yes, m); }
+inline I magnitude_where(M m, I a) {
+  return _mm256_and_si256(a, _mm256_and_si256(as_bits(m), _mm256_set1_epi32(0x7FFFFFFF)));
+}
 inline I spread(uint32_t lane_bits, int32_t value) {
   const I lane = _mm256_set_epi32(128, 64, 32, 16, 8, 4, 2, 1);
   const I given = _mm256_and_si256(_mm256_set1_epi32(static_cast<int32_t>(lane_bits)), lane);
@@ -89,6 +92,11 @@ inline M load_mask(const uint8_t* p, int n) {
     memcpy(&bytes, p, static_cast<size_t>(n));
   const I wide = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<int64_t>(bytes)));
   return as_float(_mm256_cmpgt_epi32(wide, _mm256_setzero_si256()));
+}
+inline int count_bytes(const uint8_t* p) {
+  const I off =
+      _mm256_cmpeq_epi8(_mm256_loadu_si256(reinterpret_cast<const I*>(p)), _mm256_setzero_si256());
+  return 4 * kLanes - __builtin_popcount(static_cast<uint32_t>(_mm256_movemask_epi8(off)));
 }
 inline I load_halves(const int16_t* p) { return _mm256_loadu_si256(reinterpret_cast<const I*>(p)); }
 inline void store_halves(int16_t* p, I a) { _mm256_storeu_si256(reinterpret_cast<I*>(p), a); }
@@ -162,6 +170,8 @@ inline W wide_evens(uint64_t base) {
 }
 inline W wide_mul(W a, W b) { return _mm256_mul_epu32(a, b); }
 inline W wide_high(W a) { return _mm256_srli_epi64(a, 32); }
+inline W wide_add(W a, W b) { return _mm256_add_epi64(a, b); }
+inline W as_wide(I a) { return a; }
 inline W wide_xor(W a, W b, W c) { return _mm256_xor_si256(_mm256_xor_si256(a, b), c); }
 inline I join(W even, W odd) { return _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA); }
 

@@ -55,11 +55,19 @@ inline M mask_and_not(M a, M b) { return M(a & ~b); }
 inline uint32_t bits(M a) { return a; }
 inline F select(M m, F yes, F no) { return _mm512_mask_blend_ps(m, no, yes); }
 inline M load_mask(const uint8_t* p, int n) {
-  const __m128i bytes = _mm_maskz_loadu_epi8(M((1u << n) - 1), p);
+  const __m128i bytes = n == kLanes ? _mm_loadu_si128(reinterpret_cast<const __m128i*>(p))
+                                    : _mm_maskz_loadu_epi8(M((1u << n) - 1), p);
   return _mm_test_epi8_mask(bytes, bytes);
+}
+inline int count_bytes(const uint8_t* p) {
+  const I bytes = _mm512_loadu_si512(p);
+  return __builtin_popcountll(_mm512_test_epi8_mask(bytes, bytes));
 }
 inline void store_mask(uint8_t* p, M m, int n) {
   _mm_mask_storeu_epi8(p, M((1u << n) - 1), _mm_maskz_set1_epi8(m, 1));
+}
+inline I magnitude_where(M m, I a) {
+  return _mm512_maskz_and_epi32(m, a, _mm512_set1_epi32(0x7FFFFFFF));
 }
 inline I spread(uint32_t lane_bits, int32_t value) {
   return _mm512_maskz_set1_epi32(M(lane_bits), value);
@@ -146,6 +154,8 @@ inline W wide_evens(uint64_t base) {
 }
 inline W wide_mul(W a, W b) { return _mm512_mul_epu32(a, b); }
 inline W wide_high(W a) { return _mm512_srli_epi64(a, 32); }
+inline W wide_add(W a, W b) { return _mm512_add_epi64(a, b); }
+inline W as_wide(I a) { return a; }
 inline W wide_xor(W a, W b, W c) { return _mm512_ternarylogic_epi64(a, b, c, 0x96); }
 inline I join(W even, W odd) { return _mm512_mask_shuffle_epi32(even, 0xAAAA, odd, _MM_PERM_CCAA); }
 

@@ -109,6 +109,8 @@ inline M mask_and_not(M a, M b) { return a & ~b; }
 inline uint32_t bits(M a) {  // bit i: lane i
   return static_cast<uint32_t>((a[0] & 1) | (a[1] & 2) | (a[2] & 4) | (a[3] & 8));
 }
+// The bits of |a|, a float, where true, else 0.
+inline I magnitude_where(M m, I a) { return a & m & 0x7FFFFFFF; }
 inline I spread(uint32_t lane_bits, int32_t value) {  // value where the lane's bit is set, else 0
   const int32_t b = static_cast<int32_t>(lane_bits);
   const I lane = {1, 2, 4, 8};
@@ -124,9 +126,30 @@ inline void add_where(uint64_t lane_bits, I value, I* sum) {
         add(sum[v], bit_and(spread(static_cast<uint32_t>(lane_bits >> kLanes * v), -1), value));
 }
 inline M load_mask(const uint8_t* p, int n) {  // bytes 0/1 of the first n lanes
+#ifdef __SSE2__
+  if (n == kLanes) {
+    int32_t bytes;
+    memcpy(&bytes, p, kLanes);
+    const __m128i zero = _mm_setzero_si128(),
+                  halves = _mm_unpacklo_epi8(_mm_cvtsi32_si128(bytes), zero);
+    return reinterpret_cast<I>(_mm_unpacklo_epi16(halves, zero)) != 0;
+  }
+#endif
   M m = {};
   for (int i = 0; i < n; ++i) m[i] = p[i] ? -1 : 0;
   return m;
+}
+// How many of 4 kLanes bytes are not 0.
+inline int count_bytes(const uint8_t* p) {
+#ifdef __SSE2__
+  const __m128i off =
+      _mm_cmpeq_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)), _mm_setzero_si128());
+  return 4 * kLanes - __builtin_popcount(static_cast<uint32_t>(_mm_movemask_epi8(off)));
+#else
+  int n = 0;
+  for (int i = 0; i < 4 * kLanes; ++i) n += p[i] != 0;
+  return n;
+#endif
 }
 inline void store_mask(uint8_t* p, M m, int n) {
   for (int i = 0; i < n; ++i) p[i] = m[i] ? 1 : 0;
@@ -201,10 +224,17 @@ inline void transpose_quarters(I*) {}
 
 inline W wide(uint64_t a) { return W{a, a}; }
 inline W wide_evens(uint64_t base) { return W{base, base + 2}; }
-inline W wide_mul(W a, W b) {
+inline W wide_mul(W a, W b) {  // of the low halves, 64 bits
+#ifdef __SSE2__
+  return reinterpret_cast<W>(
+      _mm_mul_epu32(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
+#else
   return (a & 0xFFFFFFFFu) * (b & 0xFFFFFFFFu);
-}  // of the low halves, 64 bits
+#endif
+}
 inline W wide_high(W a) { return a >> 32; }
+inline W wide_add(W a, W b) { return a + b; }
+inline W as_wide(I a) { return reinterpret_cast<W>(a); }
 inline W wide_xor(W a, W b, W c) { return a ^ b ^ c; }
 // The low halves: those of `even` in the even lanes.
 inline I join(W even, W odd) { return reinterpret_cast<I>((even & 0xFFFFFFFFu) | odd << 32); }

@@ -11,21 +11,14 @@ constexpr int32_t kInfinityBits = 0x7F800000;
 
 // One thread's part of what an update reports.
 struct Tally {
-  // |W| and |S| as integers: NaN > infinity > finite, so nothing bad is lost.
+  // |W∘A| and |S| as integers: NaN > infinity > finite, so nothing bad is lost.
   I magnitude = splat(0), strength = splat(0);
   int64_t on = 0, off = 0;
 
-  // Of |W|; NaN where a strength is.
+  // Of |W∘A|; NaN where a strength is.
   int32_t max_bits() const {
-    const int32_t weights = largest(magnitude), strengths = largest(strength);
+    const int32_t weights = largest_lane(magnitude), strengths = largest_lane(strength);
     return strengths > kInfinityBits && strengths > weights ? strengths : weights;
-  }
-  static int32_t largest(I values) {
-    alignas(64) int32_t lanes[kLanes];
-    store(lanes, values);
-    int32_t most = 0;
-    for (int i = 0; i < kLanes; ++i) most = lanes[i] > most ? lanes[i] : most;
-    return most;
   }
 };
 
@@ -33,6 +26,13 @@ struct VectorRates {
   F lr, lr_strength, momentum, minus_decay, inverse_step, limit;
   bool decays;
 };
+
+// The first n lanes.
+inline M first_of(int n) {
+  uint8_t bytes[kLanes];
+  memset(bytes, 1, sizeof bytes);
+  return load_mask(bytes, n);
+}
 
 // n <= kLanes pairs from `at` on, all in one row; `learned` of them have strengths. Returns the new
 // q. kWhole: both are kLanes, and strengths are learned.
@@ -54,13 +54,13 @@ template <bool kWhole>
   }
   const F moved = select(on, fma(rates.lr, direction, w), w);
   put(p.weight + at, moved, n);
-  tally.magnitude = max(tally.magnitude, bit_and(as_bits(moved), splat(0x7FFFFFFF)));
 
   M now = on;
   if (kWhole || (p.strength != nullptr && learned > 0)) {
     const F s = fma(rates.lr_strength, mul(w, g), some(p.strength + at, learned)),
             half = splat(0.5f), one = splat(1.f);
-    tally.strength = max(tally.strength, bit_and(as_bits(s), splat(0x7FFFFFFF)));
+    tally.strength = max(tally.strength, kWhole ? bit_and(as_bits(s), splat(0x7FFFFFFF))
+                                                : magnitude_where(first_of(learned), as_bits(s)));
     const M kept = mask_or(less(half, s), mask_and_not(on, less(s, half)));
     const uint32_t valid = (1u << (kWhole ? kLanes : learned)) - 1;
     const uint32_t before = bits(on) & valid, after = bits(kept) & valid;
@@ -73,6 +73,7 @@ template <bool kWhole>
     }
     put(p.strength + at, select(less(one, s), one, select(less(s, zero), zero, s)), learned);
   }
+  tally.magnitude = max(tally.magnitude, magnitude_where(now, as_bits(moved)));
   return quantise(select(now, moved, zero), rates.inverse_step, rates.limit);
 }
 
@@ -158,7 +159,7 @@ inline UpdateMemory make_update_memory(const Parameters& p, int n_workers) {
   return m;
 }
 
-// max |W| or what is bad, connections switched on, and off.
+// max |W∘A| or what is bad, connections switched on, and off.
 inline void total(const UpdateMemory& m, int n_workers, double found[3]) {
   int32_t largest = *m.bad_bias;
   found[1] = found[2] = 0;

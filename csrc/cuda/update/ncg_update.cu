@@ -68,7 +68,6 @@ __device__ __forceinline__ int32_t update_pair(const Parameters& p, const Device
   }
   const float moved = pair.on ? fma(rates.lr, direction, w) : w;
   p.weight[at] = moved;
-  found.see(moved, 0);
 
   bool on = pair.on;
   if (pair.learned) {
@@ -80,7 +79,9 @@ __device__ __forceinline__ int32_t update_pair(const Parameters& p, const Device
     found.off += pair.on && !on;
     p.strength[at] = s > 1.f ? 1.f : s < 0.f ? 0.f : s;
   }
-  float q = round_even(mul(on ? moved : 0.f, rates.inverse_step));
+  const float weight = on ? moved : 0.f;
+  found.see(weight, 0);
+  float q = round_even(mul(weight, rates.inverse_step));
   q = q < rates.limit ? q : rates.limit;
   q = q > -rates.limit ? q : -rates.limit;
   const int32_t bias = digit_bias(p.to_hidden.n_digits);

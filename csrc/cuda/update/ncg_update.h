@@ -9,7 +9,7 @@ namespace ncg::cuda {
 struct Report {
   double* found;
   Tally* tally;        // zeros
-  Progress* progress;  // null: one update. Else it advances, or stops where max |W| leaves
+  Progress* progress;  // null: one update. Else it advances, or stops where max |W∘A| leaves
   double least, most;  // [least, most]
   int64_t n_steps;
 };

@@ -7,7 +7,7 @@ slowly.
 """
 
 from ncg_fast.backends.triton.energy import anneal, free_energy
-from ncg_fast.backends.triton.packing import pack_states, pack_weights, unpack_states
+from ncg_fast.backends.triton.packing import pack_states, pack_weights, scan_weights, unpack_states
 from ncg_fast.backends.triton.sampling import gibbs_steps, mean, sample
 from ncg_fast.backends.triton.training import train_steps_
 from ncg_fast.backends.triton.update import (
@@ -28,6 +28,7 @@ __all__ = [
     "pack_weights",
     "phase_sums",
     "sample",
+    "scan_weights",
     "train_steps_",
     "unpack_states",
     "update_from_sums_",

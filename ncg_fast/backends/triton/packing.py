@@ -6,7 +6,7 @@ import triton.language as tl
 from torch import Tensor
 
 from ncg_fast.backends.formats import DigitFormat, new_digits, new_packed, state_format
-from ncg_fast.backends.numerics import digit_step
+from ncg_fast.backends.numerics import CHUNK, digit_step
 from ncg_fast.backends.triton.numerics import launch, round_even
 
 
@@ -125,6 +125,44 @@ def pack_weights_kernel(
     store_digits(value, i, j, to_hidden, to_visible, inverse_step, n_hidden, n_visible, n_digits)
 
 
+@triton.jit
+def mixed32(h):
+    """The permutation of ``numerics.mixed32``, uint32."""
+    h = (h ^ h >> 16) * 0x85EBCA6B
+    h = (h ^ h >> 13) * 0xC2B2AE35
+    return h ^ h >> 16
+
+
+@triton.jit
+def mixed64(h):
+    """The permutation of ``numerics.mixed64``, uint64."""
+    h = (h ^ h >> 33) * 0xFF51AFD7ED558CCD
+    h = (h ^ h >> 33) * 0xC4CEB9FE1A85EC53
+    return h ^ h >> 33
+
+
+@triton.jit
+def scan_weights_kernel(weight, mask, found, n_pairs: tl.int64):
+    """What a chunk of 1024 elements adds: see ``csrc/common/fingerprint.h``."""
+    chunk = tl.program_id(0).to(tl.int64)
+    place = tl.arange(0, 1024)
+    element = chunk * 1024 + place
+    on = tl.load(mask + element, mask=element < n_pairs, other=0) != 0
+    bits = tl.load(weight + element, mask=on, other=0.0).to(tl.int32, bitcast=True)
+    tl.atomic_max(found, tl.max(bits & 0x7FFFFFFF).to(tl.int64))
+    tl.atomic_add(found + 1, tl.sum(on.to(tl.int64)))
+    word = tl.where(on, bits, -1).to(tl.uint32, bitcast=True)
+    keyed = word + mixed32(place.to(tl.uint32) + 1)
+    even, odd = tl.split(tl.reshape(word, (512, 2)))
+    pairs = tl.sum(odd.to(tl.uint64) << 32 | even.to(tl.uint64))
+    even, odd = tl.split(tl.reshape(keyed, (512, 2)))
+    products = tl.sum(even.to(tl.uint64) * odd.to(tl.uint64))
+    first = mixed64(products + (chunk.to(tl.uint64) + 1) * 0x9E3779B97F4A7C15)
+    second = mixed64(pairs + first)
+    tl.atomic_add(found + 2, first.to(tl.int64, bitcast=True))
+    tl.atomic_add(found + 3, second.to(tl.int64, bitcast=True))
+
+
 def kind_of(states: Tensor) -> str:
     """The format of states as kernels are told: "packed" or "levels"."""
     return state_format(states).name.lower()
@@ -188,3 +226,16 @@ def pack_weights(
         num_warps=8,
     )
     return to_hidden, to_visible
+
+
+def scan_weights(weight: Tensor, mask: Tensor) -> Tensor:
+    found = weight.new_zeros(4, dtype=torch.int64)
+    launch(
+        scan_weights_kernel,
+        triton.cdiv(weight.numel(), CHUNK),
+        weight=weight.contiguous(),
+        mask=mask.contiguous().view(torch.uint8),
+        found=found,
+        n_pairs=weight.numel(),
+    )
+    return found

@@ -143,7 +143,7 @@ def update_kernel(
     data_kind: tl.constexpr,
     model_kind: tl.constexpr,
 ):
-    """G, then W, S, mask and digits in place; counters gain max |W| and what was switched."""
+    """G, then W, S, mask and digits in place; counters gain max |W∘A| and what was switched."""
     if tl.load(stop) != 0:
         return
     i, j = tile_units(n_visible)
@@ -164,14 +164,14 @@ def update_kernel(
         tl.store(velocity + first + pair, tl.where(on, direction, 0.0), mask=inside)
     new_weight = tl.where(on, fma(direction, lr, old_weight), old_weight)
     tl.store(weight + first + pair, new_weight, mask=inside)
-    largest = new_weight.to(tl.int32, bitcast=True) & 0x7FFFFFFF
+    bad = tl.zeros_like(old_weight).to(tl.int32)
 
     if strength is not None:
         learned = inside & (j[None, :] < n_learned)
         s = tl.load(strength + first + pair, mask=learned, other=0.0)
         s = fma(old_weight * g, lr_strength, s)
         s_bits = s.to(tl.int32, bitcast=True) & 0x7FFFFFFF
-        largest = tl.maximum(largest, tl.where(learned & (s_bits > 0x7F800000), s_bits, 0))
+        bad = tl.where(learned & (s_bits > 0x7F800000), s_bits, 0)
         off = s < 0.5
         now_on = tl.where(learned, (s > 0.5) | (on & (off == 0)), on)
         s = tl.where(s < 0.0, 0.0, s)
@@ -180,8 +180,9 @@ def update_kernel(
         tl.atomic_add(counters + 1, tl.sum((now_on & (on == 0)).to(tl.int64)))
         tl.atomic_add(counters + 2, tl.sum((on & (now_on == 0)).to(tl.int64)))
         on = now_on
-    tl.atomic_max(counters, tl.max(largest).to(tl.int64))
     value = tl.where(on, new_weight, 0.0)
+    magnitude = value.to(tl.int32, bitcast=True) & 0x7FFFFFFF
+    tl.atomic_max(counters, tl.max(tl.maximum(magnitude, bad)).to(tl.int64))
     store_digits(value, i, j, to_hidden, to_visible, inverse_step, n_hidden, n_visible, n_digits)
 
 
@@ -224,7 +225,7 @@ def bias_kernel(
 
 @triton.jit
 def finish_kernel(counters, stop, limits, found):
-    """Counters to ``found``: max |W|, switched on, off, batches done; stops outside the limits."""
+    """Counters to ``found``, see ``reference.train_steps_``; stops outside the limits."""
     if tl.load(stop) != 0:
         return
     largest = tl.load(counters).to(tl.int32).to(tl.float32, bitcast=True).to(tl.float64)
@@ -298,9 +299,9 @@ def phase_sums(hidden: Tensor, visible: Tensor, sums: PhaseSums) -> None:
 class Counters(NamedTuple):
     """What updates find, on the device."""
 
-    counters: Tensor  # bits of max |W|, connections switched on and off, batches done; int64
-    stop: Tensor  # not 0 once max |W| left the limits: no kernel of a step then does anything
-    limits: Tensor  # least and most max |W|, float64
+    counters: Tensor  # bits of max |W∘A|, connections switched on and off, batches done; int64
+    stop: Tensor  # not 0 once max |W∘A| left the limits: no kernel of a step then does anything
+    limits: Tensor  # least and most max |W∘A|, float64
     found: Tensor  # ``counters`` as numbers, float64
 
     @classmethod
