@@ -93,7 +93,10 @@ struct Gibbs {
   States visible;  // the start
   Draw draw;       // of sweep 0
   int64_t n_steps;
-  const uint64_t* clamped;             // packed, or null; units whose bit is set keep their start
+  const uint64_t* clamped;  // packed, or null; units whose bit is set keep their start
+  // Null: visible units, too, are drawn from beta x. Else, with draw.beta, (n_visible,) a: from
+  // fma(beta, x, (1 - beta) a).
+  const float* base_bias;
   uint64_t *visible_out, *hidden_out;  // packed, written
 };
 

@@ -71,6 +71,7 @@ def gibbs_steps(
     n_steps: int,
     draw: Draw,
     clamped: Tensor | None,
+    base_bias: Tensor | None,
     visible_out: Tensor,
     hidden_out: Tensor,
     scratch: Tensor | None,

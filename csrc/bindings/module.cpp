@@ -121,8 +121,9 @@ void sample(const Tensor& given, int64_t n, const records::Layer& of, const reco
 }
 
 void gibbs_steps(const Tensor& visible, int64_t n, const records::Model& model, int64_t n_steps,
-                 const records::Draw& drawn, const Tensor& clamped, const Tensor& visible_out,
-                 const Tensor& hidden_out, const Tensor& scratch, int64_t context) {
+                 const records::Draw& drawn, const Tensor& clamped, const Tensor& base_bias,
+                 const Tensor& visible_out, const Tensor& hidden_out, const Tensor& scratch,
+                 int64_t context) {
   const Call call = begin("gibbs_steps");
   const Layers both = layers(call, model);
   const int64_t n_hidden = both.to_hidden.n_out, n_visible = both.to_visible.n_out,
@@ -136,7 +137,8 @@ void gibbs_steps(const Tensor& visible, int64_t n, const records::Model& model, 
   }
   ops().gibbs_steps(
       {both.to_hidden, both.to_visible, start, draw(call, drawn, n_chains), steps(call, n_steps),
-       clamps, packed_out(call, {"visible_out", visible_out}, n_visible, n_chains),
+       clamps, call.read_given<float>({"base_bias", base_bias}, n_visible),
+       packed_out(call, {"visible_out", visible_out}, n_visible, n_chains),
        packed_out(call, {"hidden_out", hidden_out}, n_hidden, n_chains)},
       run(call, scratch, context));
 }

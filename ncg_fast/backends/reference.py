@@ -103,31 +103,49 @@ def mean(states: Tensor, n_chains: int, layer: Layer) -> Tensor:
     return 1 / one_plus_exp_neg(preactivation(states, layer, n_chains))
 
 
-def _drawn(x: Tensor, draw: Draw, stream: int) -> Tensor:
-    """[u (1 + exp(-beta x)) < 1], packed."""
+def _drawn(x: Tensor, draw: Draw, stream: int, base_bias: Tensor | None = None) -> Tensor:
+    """[u (1 + exp(-beta x - (1 - beta) base_bias)) < 1], packed."""
     if draw.beta is not None:
-        x = draw.beta.view(-1, 1) * x
+        beta = draw.beta.view(-1, 1)
+        x = beta * x if base_bias is None else fma(beta, x, (1 - beta) * base_bias)
     n_chains, n_units = x.shape
     place = draw.seed, draw.chain_offset, draw.step, stream, draw.unit_offset
     return pack_states(bernoulli(x, *draws(n_chains, n_units, *place)))
 
 
-def sample(states: Tensor, n_chains: int, layer: Layer, draw: Draw, stream: int) -> Tensor:
+def sample(
+    states: Tensor,
+    n_chains: int,
+    layer: Layer,
+    draw: Draw,
+    stream: int,
+    base_bias: Tensor | None = None,
+) -> Tensor:
     """One half step, packed; the stream says which layer is drawn."""
-    return _drawn(preactivation(states, layer, n_chains), draw, stream)
+    return _drawn(preactivation(states, layer, n_chains), draw, stream, base_bias)
 
 
 def gibbs_steps(
-    visible: Tensor, n_chains: int, model: Model, n_steps: int, draw: Draw, clamped: Tensor | None
+    visible: Tensor,
+    n_chains: int,
+    model: Model,
+    n_steps: int,
+    draw: Draw,
+    clamped: Tensor | None,
+    base_bias: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
-    """n_steps sweeps h ~ P(h|v), v ~ P(v|h); units whose bit is set in ``clamped`` stay."""
+    """n_steps sweeps h ~ P(h|v), v ~ P(v|h); units whose bit is set in ``clamped`` stay.
+
+    Of p_beta(v, h) = exp(-beta E(v, h)), times exp((1 - beta) a.v) with a base_bias a.
+    """
     hidden = torch.zeros(model.hidden_bias.shape[0], visible.shape[1], dtype=torch.int64)
     start = visible
     for t in range(draw.step, draw.step + n_steps):
         draw = draw._replace(step=t)
         hidden = sample(visible, n_chains, model.hidden_layer, draw, HIDDEN_STREAM)
         whole = draw._replace(unit_offset=0)  # the visible units are not shared out
-        visible = sample(hidden, n_chains, model.visible_layer, whole, VISIBLE_STREAM)
+        down = model.visible_layer, whole, VISIBLE_STREAM, base_bias
+        visible = sample(hidden, n_chains, *down)
         if clamped is not None:
             visible = visible & ~clamped | start & clamped
     return visible.clone(), hidden
@@ -299,7 +317,7 @@ def train_steps_(
     for rows in batch.visible_data:
         start = rows if batch.chains is None else batch.chains
         first = draw._replace(step=draw.step + done * batch.n_steps)
-        last, _ = gibbs_steps(start, batch.n_chains, model, batch.n_steps, first, None)
+        last, _ = gibbs_steps(start, batch.n_chains, model, batch.n_steps, first, None, None)
         if batch.chains is not None:
             batch.chains.copy_(last)
         phases = Phases(levels(rows, batch.n_rows), rows, levels(last, batch.n_chains), last)
@@ -340,10 +358,8 @@ def anneal(
         states = unpack_states(visible, n_chains).double()
         gain = _softplus(beta * x.double()) - _softplus(last * x.double())
         log_weights += (beta - last) * (states @ lift) + gain.sum(1)
-        b32, sweep = beta.float(), draw._replace(step=draw.step + t)
-        hidden = _drawn(x, sweep._replace(beta=b32.expand(n_chains)), HIDDEN_STREAM)
+        sweep = draw._replace(step=draw.step + t, beta=beta.float().expand(n_chains))
+        hidden = _drawn(x, sweep, HIDDEN_STREAM)
         z = preactivation(hidden, model.visible_layer, n_chains)
-        base = ((1 - b32) * base_bias).expand_as(z)
-        v = fma(b32.expand_as(z), z, base)
-        visible = _drawn(v, sweep._replace(unit_offset=0), VISIBLE_STREAM)
+        visible = _drawn(z, sweep._replace(unit_offset=0), VISIBLE_STREAM, base_bias)
     return visible.clone(), log_weights

@@ -33,7 +33,7 @@ SIGNATURES = {
     "mean": "Tensor states, int n_chains, Layer layer -> Tensor",
     "sample": "Tensor states, int n_chains, Layer layer, Draw draw, int stream -> Tensor",
     "gibbs_steps": "Tensor visible, int n_chains, Model model, int n_steps, Draw draw, "
-    "Tensor? clamped -> (Tensor, Tensor)",
+    "Tensor? clamped, Tensor? base_bias -> (Tensor, Tensor)",
     "connection_gradient": "Phases phases, Tensor? weight, Tensor? mask "
     "-> (Tensor, Tensor, Tensor, Tensor, Tensor)",
     "phase_sums": "Tensor hidden, Tensor visible, PhaseSums sums -> ()",

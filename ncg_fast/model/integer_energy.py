@@ -17,25 +17,27 @@ _EXACT_BITS = 52  # of a sum in float64
 
 
 class IntegerEnergy:
-    """-E(v, h) = step h^T q v + unit (b.v + c.h) as integers, for the rounded machine.
+    """-E(v, h) - a.v = step h^T q v + unit ((b - a).v + c.h) as integers, for the rounded machine.
 
-    q are the integers of the digits, b and c are in fixed point: exact where a bias is within a
-    factor of some 2**20 of the largest. All sums are of integers below 2**53 in float64, so their
-    order is of no account.
+    q are the integers of the digits; a, b and c are in fixed point: exact where a bias is within a
+    factor of some 2**20 of the largest. a are the biases at beta = 0; None: 0. All sums are of
+    integers below 2**53 in float64, so their order is of no account.
     """
 
-    def __init__(self, rbm: RBM, exponent: int) -> None:
+    def __init__(self, rbm: RBM, exponent: int, base_bias: Tensor | None = None) -> None:
         weight, mask = rbm.weight.detach(), rbm.mask
         self.q = quantise(weight, mask, TRAINING_DIGITS, exponent).t().double().contiguous()
         self.step = digit_step(exponent, TRAINING_DIGITS)
-        biases = rbm.visible_bias.detach().double(), rbm.hidden_bias.detach().double()
-        _, power = math.frexp(max(float(bias.abs().max()) for bias in biases))
-        bits = _EXACT_BITS - math.ceil(math.log2(rbm.n_visible + rbm.n_hidden))
+        b, c = rbm.visible_bias.detach().double(), rbm.hidden_bias.detach().double()
+        a = torch.zeros_like(b) if base_bias is None else base_bias.double()
+        _, power = math.frexp(max(float(bias.abs().max()) for bias in (a, b, c)))
+        bits = _EXACT_BITS - 1 - math.ceil(math.log2(rbm.n_visible + rbm.n_hidden))
         self.unit = 2.0 ** (power - bits)
-        self.b, self.c = (torch.round(bias / self.unit) for bias in biases)
+        a, b, self.c = (torch.round(bias / self.unit) for bias in (a, b, c))
+        self.b = b - a
 
     def __call__(self, visible: Tensor, hidden: Tensor, n: int) -> tuple[Tensor, Tensor]:
-        """h^T q v and b.v + c.h of packed states, int64 (n,) each."""
+        """h^T q v and (b - a).v + c.h of packed states, int64 (n,) each."""
         v, h = (registered.unpack_states(states, n) for states in (visible, hidden))
         interaction, bias = [], []
         size = max(1, _AT_ONCE // (len(self.b) + len(self.c)))
@@ -46,5 +48,5 @@ class IntegerEnergy:
         return torch.cat(interaction), torch.cat(bias)
 
     def scaled(self, interaction: Tensor, bias: Tensor) -> Tensor:
-        """-E in nats, float64."""
+        """-E - a.v in nats, float64."""
         return interaction.double() * self.step + bias.double() * self.unit

@@ -121,6 +121,7 @@ def sweeps(
             n_steps=n_steps,
             draw=mine.draw._replace(beta=beta),
             clamped=clamped,
+            base_bias=None,
         )
     return states
 

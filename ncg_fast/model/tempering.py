@@ -20,7 +20,7 @@ from ncg_fast.backends.numerics import (
     one_plus_exp_neg,
 )
 from ncg_fast.backends.records import Draw
-from ncg_fast.model import units
+from ncg_fast.model import ladder, units
 from ncg_fast.model.digits import TRAINING_DIGITS
 from ncg_fast.model.integer_energy import IntegerEnergy
 from ncg_fast.model.rbm import RBM, check_machine
@@ -28,7 +28,6 @@ from ncg_fast.ops.registration import registered
 from ncg_fast.seeds import derived_seed
 
 _PURPOSE = 6  # not the draws that trained a machine of the same seed
-_MAX_TEMPERATURES = 1 << 12
 
 
 class Tempered(NamedTuple):
@@ -54,14 +53,16 @@ def parallel_tempering(
     n_steps: int = 1000,
     n_burn_in: int | None = None,
     start: Tensor | Tempered | None = None,
+    data: Tensor | None = None,
     seed: int = 0,
 ) -> Tempered:
     """Samples at beta = 1 by n_steps rounds: a sweep at every temperature, swaps of neighbours.
 
-    p_beta(v, h) = exp(-beta E(v, h)) / Z_beta, at beta = 0 uniform. Neighbours exchange their
-    states with probability min(1, exp((beta_a - beta_b) (E_a - E_b))), pairs (0, 1), (2, 3) ... in
-    even rounds and (1, 2), (3, 4) ... in odd ones. In the burn-in the ladder is adapted until all
-    neighbours swap equally often.
+    p_beta(v, h) = exp(-beta E(v, h) + (1 - beta) a.v) / Z_beta: at beta = 0 independent units of
+    biases a. With E' = E + a.v neighbours i, j exchange their states with probability
+    min(1, exp((beta_i - beta_j) (E'_i - E'_j))), pairs (0, 1), (2, 3) ... in even rounds and
+    (1, 2), (3, 4) ... in odd ones. In the burn-in the ladder is adapted until all swap equally
+    often.
 
     Args:
         rbm: of any size.
@@ -74,6 +75,8 @@ def parallel_tempering(
             with betas or with an earlier result. Rates and round trips do not count them.
         start: (n_chains, n_visible), as in ``RBM.forward``, for all replicas; or an earlier result,
             whose ladder is kept; None: independent units, sigmoid(b_j).
+        data: (n, n_visible), as in ``RBM.forward``: a_j = logit((sum of column j + 1) / (n + 2));
+            None: a = 0, where beta = 0 is uniform. The same in calls that go on.
         seed: in [0, 2**63).
 
     Returns:
@@ -101,23 +104,24 @@ def parallel_tempering(
     op = "parallel_tempering"
     check_machine(op, rbm)
     checks.integer(op, "n_chains", n_chains, 1, checks.MAX_CHAINS)
-    checks.integer(op, "n_temperatures", n_temperatures, 2, _MAX_TEMPERATURES)
+    checks.integer(op, "n_temperatures", n_temperatures, 2, ladder.MAX_TEMPERATURES)
     checks.integer(op, "n_steps", n_steps, 1, checks.MAX_SWEEPS)
     if n_burn_in is not None:
         checks.integer(op, "n_burn_in", n_burn_in, 0, checks.MAX_SWEEPS)
     key = derived_seed(checks.integer(op, "seed", seed, 0, checks.MAX_SEED), _PURPOSE)
-    ladder, adapted = _ladder(op, betas, n_temperatures), betas is None
+    rungs, adapted = ladder.first(op, betas, n_temperatures), betas is None
     if isinstance(start, Tempered):
         _check_earlier(op, start, rbm, n_chains)
         if betas is None:
-            ladder, adapted = start.betas, False
+            rungs, adapted = start.betas, False
         elif len(betas) != len(start.betas):
             rule = f"betas must have the {len(start.betas)} entries of start"
             raise checks.error(op, rule, len(betas), "Leave betas out to keep its ladder.")
-    checks.integer(op, "n_chains * n_temperatures", n_chains * len(ladder), 1, checks.MAX_CHAINS)
+    checks.integer(op, "n_chains * n_temperatures", n_chains * len(rungs), 1, checks.MAX_CHAINS)
     if n_burn_in is None:
         n_burn_in = max(50, n_steps // 2) if adapted else 0
-    run = _Replicas(op, rbm, ladder, n_chains, start, key)
+    base = None if data is None else ladder.base_bias(op, rbm, data)
+    run = _Replicas(op, rbm, rungs, n_chains, start, base, key)
     ends = {n_burn_in >> k for k in range(4)}
     for t in range(1, n_burn_in + 1):
         run.round()
@@ -135,12 +139,19 @@ class _Replicas:
     """All replicas of all chains, and what was counted of their swaps."""
 
     def __init__(
-        self, op: str, rbm: RBM, ladder: Tensor, n_chains: int, start: Any, key: int
+        self,
+        op: str,
+        rbm: RBM,
+        betas: Tensor,
+        n_chains: int,
+        start: Any,
+        base: Tensor | None,
+        key: int,
     ) -> None:
         self.model, self.key, self.n_chains = rbm._model(TRAINING_DIGITS), key, n_chains
-        self.energy = IntegerEnergy(rbm, self.model.weight_exponent)
-        self.betas, self.device = ladder, rbm.weight.device
-        n_rungs = len(ladder)
+        self.energy = IntegerEnergy(rbm, self.model.weight_exponent, base)
+        self.betas, self.base, self.device = betas, base, rbm.weight.device
+        n_rungs = len(betas)
         self.n = n_rungs * n_chains
         if isinstance(start, Tempered):
             self.visible, self.t = start.replicas, start.n_rounds
@@ -178,7 +189,7 @@ class _Replicas:
         beta = self.betas[self.rung].flatten().to(self.device)
         draw = Draw(self.key, step=self.t, beta=beta)
         self.visible, hidden = registered.gibbs_steps(
-            self.visible, self.n, *self.model, 1, *draw, None
+            self.visible, self.n, *self.model, 1, *draw, None, self.base
         )
         shape = self.rung.shape
         interaction, bias = (
@@ -256,24 +267,6 @@ class _Replicas:
 def accepts(log_ratio: Tensor, uniform: Tensor) -> Tensor:
     """[u < exp(log_ratio)], by the exponential of the contract of numbers."""
     return uniform < one_plus_exp_neg(-log_ratio.float()).double() - 1
-
-
-def _ladder(op: str, betas: Tensor | None, n_temperatures: int) -> Tensor:
-    """Float32, on the CPU."""
-    if betas is None:
-        steps = torch.arange(n_temperatures, dtype=torch.float64)
-        return (steps / (n_temperatures - 1)).float()
-    checks.axes(op, "betas", betas, ("n_temperatures",))
-    if not betas.is_floating_point():
-        raise checks.error(op, "betas must be floating", str(betas.dtype), "Use betas.double().")
-    ladder = betas.detach().float().cpu()
-    if len(ladder) < 2 or len(ladder) > _MAX_TEMPERATURES:
-        rule = f"betas must have 2 to {_MAX_TEMPERATURES} entries"
-        raise checks.error(op, rule, len(ladder), "Pass 0 and 1, and values between.")
-    if not (ladder[0] >= 0 and ladder[-1] == 1 and (ladder.diff() > 0).all()):
-        rule = "betas must ascend, from at least 0 to 1"
-        raise checks.error(op, rule, "others", "Use torch.linspace(0, 1, n).")
-    return ladder
 
 
 def _check_earlier(op: str, start: Tempered, rbm: RBM, n_chains: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ncg_fast import checks
@@ -209,6 +210,7 @@ def gibbs_steps(
     step: int = 0,
     beta: Tensor | None = None,
     clamped: Tensor | None = None,
+    base_bias: Tensor | None = None,
     unit_offset: int = 0,
 ) -> tuple[Tensor, Tensor]:
     """Full Gibbs sweeps h ~ P(h | v), v ~ P(v | h), sweep t with the draws of number step + t.
@@ -228,6 +230,9 @@ def gibbs_steps(
         beta: (B,) float32 inverse temperatures, or None for 1.
         clamped: packed (n_visible, ceil(B / 64)); units whose bit is set keep their value. Needs
             packed ``visible``.
+        base_bias: (n_visible,) float32, a, with beta: visible units are drawn from
+            beta x + (1 - beta) a in place of beta x, so that p_beta(v, h) is
+            exp(-beta E(v, h) + (1 - beta) a.v), up to a factor; or None for a = 0.
         unit_offset: global index of the first hidden unit, a multiple of 32 in [0, 2**23).
 
     Returns:
@@ -263,7 +268,15 @@ def gibbs_steps(
         if state_format(visible) is not StateFormat.PACKED:
             rule = "visible must be packed states where units are clamped"
             raise checks.error(op, rule, "levels", "Binarise them, and use pack_states.")
+    if base_bias is not None:
+        n_visible = visible_bias.shape[0]
+        checks.tensor(op, "base_bias", base_bias, torch.float32, (n_visible,), "(n_visible,)")
+        checks.same_device(op, visible=visible, base_bias=base_bias)
+        base_bias = base_bias.detach()
+        if beta is None:
+            rule, remedy = "beta must be given with base_bias", "Pass one a chain."
+            raise checks.error(op, rule, beta, remedy)
     result: tuple[Tensor, Tensor] = registered.gibbs_steps(
-        visible, n_chains, *model, n_steps, *draw, clamped
+        visible, n_chains, *model, n_steps, *draw, clamped, base_bias
     )
     return result

@@ -50,6 +50,7 @@ def test_sweeps_by_tiles(cuda_backend: BackEnd) -> None:
     agree(cuda_backend, "gibbs_steps", m.levels, *m.model(), 1, **DRAW)
     given = m.data, *m.model(), 2
     agree(cuda_backend, "gibbs_steps", *given, **DRAW, beta=m.beta, clamped=m.clamped)
+    agree(cuda_backend, "gibbs_steps", *given, **DRAW, beta=m.beta, base_bias=m.visible_bias)
 
 
 def test_tensors_elsewhere_are_refused(cuda_backend: BackEnd) -> None:

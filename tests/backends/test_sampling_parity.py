@@ -31,6 +31,8 @@ def test_sweeps(backend: BackEnd, shape: Shape, n_digits: int) -> None:
         for beta in (None, m.beta):
             agree(backend, "gibbs_steps", visible, *m.model(), 2, **DRAW, beta=beta)
     agree(backend, "gibbs_steps", m.data, *m.model(), 3, **DRAW, clamped=m.clamped)
+    tempered = {"beta": m.beta, "base_bias": -0.7 * m.visible_bias + 0.2}
+    agree(backend, "gibbs_steps", m.data, *m.model(), 2, **DRAW, **tempered, clamped=m.clamped)
 
 
 @pytest.mark.parametrize("chain_offset", [2**32 - 7, 64])

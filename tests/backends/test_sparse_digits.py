@@ -41,6 +41,8 @@ def test_half_steps_and_sweeps(cpu_backend: BackEnd, shape: Shape, n_digits: int
     agree(cpu_backend, "visible_mean", m.hidden, *m.to_visible())
     agree(cpu_backend, "sample_visible", m.hidden, *m.to_visible(), **DRAW, beta=m.beta)
     agree(cpu_backend, "gibbs_steps", m.data, *m.model(), 3, **DRAW, clamped=m.clamped)
+    tempered = {"beta": m.beta, "base_bias": 0.5 - m.visible_bias}
+    agree(cpu_backend, "gibbs_steps", m.data, *m.model(), 3, **DRAW, **tempered)
 
 
 @pytest.mark.parametrize("n_digits", [2, 3])

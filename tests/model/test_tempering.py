@@ -67,6 +67,7 @@ def test_modes_that_sweeps_do_not_leave_are_exchanged() -> None:
     found = tempered(rbm)
     assert distance(p, found.states) < BOUND
     assert found.round_trips.min() >= 1
+    assert distance(p, tempered(rbm, data=DATA).states) < BOUND
 
 
 def test_with_an_adapted_ladder_too() -> None:
@@ -77,15 +78,24 @@ def test_with_an_adapted_ladder_too() -> None:
     assert adapted.betas[0] == 0 and adapted.betas[-1] == 1 and (adapted.betas.diff() > 0).all()
 
 
+DATA = torch.tensor([[1, 1, 0, 0, 1, 0], [1, 0, 0, 0, 1, 1], [1, 1, 0, 1, 1, 0]])
+
+
+@pytest.mark.parametrize("data", [None, DATA])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_every_temperature_stays_in_equilibrium(seed: int) -> None:
-    """Replicas drawn exactly are still so after many rounds, at each temperature."""
+def test_every_temperature_reaches_its_distribution(seed: int, data) -> None:
     rbm, betas = random_rbm(N_VISIBLE, N_HIDDEN, seed=seed), torch.tensor([0.0, 0.4, 0.8, 1.0])
-    found = parallel_tempering(rbm, N_CHAINS, betas=betas, n_steps=40, seed=seed)
+    found = parallel_tempering(rbm, N_CHAINS, betas=betas, n_steps=40, data=data, seed=seed)
     states = ops.unpack_states(found.replicas, 4 * N_CHAINS).view(4, N_CHAINS, N_VISIBLE)
+    p = np.full(N_VISIBLE, 0.5) if data is None else (data.numpy().sum(0) + 1) / (len(data) + 2)
+    a, (weight, b, c) = np.log(p / (1 - p)), textbook.of(rbm)
     for rung, beta in enumerate(betas.tolist()):
-        p = textbook.joint_distribution(textbook.of(rbm), beta).sum(1)
-        assert distance(p, states[found.rung == rung]) < BOUND
+        at_beta = textbook.Machine(beta * weight, beta * b + (1 - beta) * a, beta * c)
+        p_beta = textbook.joint_distribution(at_beta).sum(1)
+        assert distance(p_beta, states[found.rung == rung]) < BOUND
+        if data is not None and rung < 2:
+            without = textbook.joint_distribution(textbook.of(rbm), beta).sum(1)
+            assert distance(without, states[found.rung == rung]) > BOUND
     assert torch.equal(found.states, states[found.rung.argmax(0), torch.arange(N_CHAINS)])
 
 
@@ -129,7 +139,7 @@ def test_swaps_are_accepted_with_the_probability_of_metropolis() -> None:
 
 
 def test_uniforms_are_those_of_a_stream_of_their_own() -> None:
-    run = tempering._Replicas("op", random_rbm(7, 5), torch.linspace(0, 1, 4), 3, None, 11)
+    run = tempering._Replicas("op", random_rbm(7, 5), torch.linspace(0, 1, 4), 3, None, None, 11)
     run.t = 9
     for pair in (0, 2):
         for chain in range(3):
@@ -177,9 +187,9 @@ def test_every_back_end_finds_the_same(backend, form: str) -> None:
     options = {"n_temperatures": 5, "n_steps": 20, "n_burn_in": 16, "seed": 3}
 
     def found(kernels, form="dense"):
-        rbm = random_rbm(61, 37, density=0.3, scale=0.3)
+        rbm, data = random_rbm(61, 37, density=0.3, scale=0.3), random_rows(20, 61)
         with serving(kernels), forced_form(form):
-            return parallel_tempering(rbm, 7, **options)
+            return parallel_tempering(rbm, 7, data=data, **options)
 
     expected = found(REFERENCE.kernels)
     assert expected.swap_rates.min() > 0.05 and expected.swap_rates.max() < 0.99
@@ -252,6 +262,7 @@ EARLIER = sampling.parallel_tempering(random_rbm(9, 7), 5, n_temperatures=3, n_s
         ({"betas": torch.tensor([0.0, math.nan, 1.0])}, "betas must ascend"),
         ({"start": torch.zeros(4, 9)}, "start must have n_chains = 5 rows, got 4"),
         ({"start": torch.zeros(5, 8)}, "start must have shape"),
+        ({"data": torch.zeros(5, 8)}, "data must have shape"),
         ({"start": EARLIER, "n_chains": 4}, "start must be of n_chains = 4"),
         ({"start": EARLIER, "rbm": random_rbm(8, 7)}, "start must be of n_chains = 5 and n_visib"),
         ({"start": EARLIER, "betas": torch.tensor([0.0, 1.0])}, "betas must have the 3 entries"),

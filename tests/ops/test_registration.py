@@ -65,7 +65,7 @@ def raw_arguments(m: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
         "scan_weights": (m["weight"], m["mask"]),
         "mean": (m["visible"], N, m["to_hidden"], m["c"], exponent),
         "sample": (m["hidden"], N, *model[1:3], exponent, *draw, torch.ones(N), 0, VISIBLE_STREAM),
-        "gibbs_steps": (m["visible"], N, *model, exponent, 2, *draw, None, 0, m["visible"]),
+        "gibbs_steps": (m["visible"], N, *model, exponent, 2, *draw, None, 0, m["visible"], None),
         "connection_gradient": (*phases, m["weight"], m["mask"]),
         "phase_sums": (m["levels"], m["visible"], *sums),
         "ncg_update_": (*written, *velocities, *phases, *rates, exponent, 2),
@@ -139,7 +139,8 @@ def test_threads_of_python_do_not_disturb_each_other(m: dict[str, Any]) -> None:
     """Scratch memory is the thread's own: concurrent calls give the same bits."""
     model = m["to_hidden"], m["to_visible"], m["b"], m["c"]
     calls = [
-        (m["visible"], N, *model, m["exponent"], 50 + k, 1, 0, 0, None, 0, None) for k in range(4)
+        (m["visible"], N, *model, m["exponent"], 50 + k, 1, 0, 0, None, 0, None, None)
+        for k in range(4)
     ]
     want = [torch.ops.ncg_fast.gibbs_steps(*call)[0] for call in calls]
     got: list[list[torch.Tensor]] = [[] for _ in calls]

@@ -212,6 +212,36 @@ def test_each_chain_samples_at_its_temperature(rbm):
     assert distances(joints[0], visible[half:], hidden[half:]) > BOUND
 
 
+def test_a_base_replaces_the_biases_at_beta_zero(rbm):
+    """p_beta(v, h) is exp(-beta E(v, h) + (1 - beta) a.v): the joint of a machine in between."""
+    half, a = N_CHAINS // 2, np.array([1.0, -0.5, 0.0, 2.0, -1.5])
+    betas, machine = (0.0, 0.6), textbook.of(rbm)
+    joints = [
+        textbook.joint_distribution(
+            textbook.Machine(
+                beta * machine.weight,
+                beta * machine.visible_bias + (1 - beta) * a,
+                beta * machine.hidden_bias,
+            )
+        )
+        for beta in betas
+    ]
+    states = torch.cat([exact_draws(joint, half, seed) for seed, joint in enumerate(joints)])
+    given = {"beta": torch.tensor(betas).repeat_interleave(half), "base_bias": torch.tensor(a)}
+    given["base_bias"] = given["base_bias"].float()
+    packed = ops.pack_states(states), *Sampler(rbm).model(), N_CHAINS, 4
+    visible, hidden = (
+        ops.unpack_states(s, N_CHAINS) for s in ops.gibbs_steps(*packed, **given, seed=11)
+    )
+    for part, joint in zip((slice(0, half), slice(half, None)), joints, strict=True):
+        assert distances(joint, visible[part], hidden[part]) < BOUND
+    del given["base_bias"]
+    visible, _ = ops.gibbs_steps(*packed, **given, seed=11)
+    visible = ops.unpack_states(visible, N_CHAINS)
+    for part, joint in zip((slice(0, half), slice(half, None)), joints, strict=True):
+        assert distance(joint.sum(1), textbook.index_of(visible[part])) > BOUND
+
+
 def conditional(joint, clamp):
     """The joint distribution given the visible units that are not NaN in clamp, 0 elsewhere."""
     states = textbook.all_states(N_VISIBLE)

@@ -53,7 +53,7 @@ def test_results_are_on_the_device_of_the_tensors() -> None:
         found = [packed, *digits, ops.unpack_states(packed, 70)]
         found.append(ops.mean(packed, 70, digits[0], c, 1))
         found.append(ops.sample(packed, 70, digits[0], c, 1, *draw, 0))
-        found += ops.gibbs_steps(packed, 70, *model, 2, *draw, None)
+        found += ops.gibbs_steps(packed, 70, *model, 2, *draw, None, None)
         found.append(ops.free_energy(packed, 70, digits[0], c, 1, b))
         betas = torch.zeros(3, dtype=torch.float64, **cuda)
         found += ops.anneal(packed, 70, *model, b, betas, *draw)

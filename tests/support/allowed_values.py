@@ -36,6 +36,7 @@ _BY_VALUES: dict[tuple[str, ...], dict[str, str]] = {
         "ops.sample_hidden": "seed chain_offset step",
         "ops.sample_visible": "seed chain_offset step",
         "ops.gibbs_steps": "n_chains seed chain_offset step n_steps",
+        "ops.gibbs_steps base_bias": "seed n_steps",
         "ops.update_from_sums_": "n_rows n_chains n_labels",
         "ops.ncg_update_": "n_labels",
         "ops.train_step_": "n_rows n_steps n_chains n_labels seed chain_offset step",
@@ -47,6 +48,7 @@ _BY_VALUES: dict[tuple[str, ...], dict[str, str]] = {
         "RBM": "mask",
         "RBM.sample": "start",
         "parallel_tempering": "start",
+        "ops.gibbs_steps base_bias": "base_bias",
         "parallel_tempering betas": "betas",
         "RBM.train_step_": "chains velocities",
         "fit": "x_held_out n_chains",
@@ -75,6 +77,7 @@ _BY_VALUES: dict[tuple[str, ...], dict[str, str]] = {
         "ops.sample_hidden": "weight_exponent",
         "ops.sample_visible": "weight_exponent",
         "ops.gibbs_steps": "weight_exponent",
+        "ops.gibbs_steps base_bias": "weight_exponent",
         "ops.update_from_sums_": "weight_exponent",
         "ops.ncg_update_": "weight_exponent",
         "ops.train_step_": "weight_exponent",
@@ -92,6 +95,9 @@ _BY_VALUES: dict[tuple[str, ...], dict[str, str]] = {
         "RBM.contrastive_divergence": "visible",
         "RBM.connection_gradient": "visible",
         "RBM.train_step_": "visible",
+    },
+    ("None", "no rows"): {
+        "parallel_tempering": "data",
     },
     ("None", "three axes"): {
         "RBM.contrastive_divergence": "chains",

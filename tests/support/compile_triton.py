@@ -43,7 +43,7 @@ def launches() -> None:
     ops.pack_states(states=m.rows)
     ops.unpack_states(packed=m.data, **n_chains)
     ops.sample(states=m.levels, draw=draw, stream=HIDDEN_STREAM, **real)
-    sweeps = {"n_steps": 1, "draw": draw, "clamped": m.clamped}
+    sweeps = {"n_steps": 1, "draw": draw, "clamped": m.clamped, "base_bias": None}
     ops.gibbs_steps(visible=m.data, model=model, **n_chains, **sweeps)
     ops.free_energy(visible=m.levels, visible_bias=m.visible_bias, **real)
     hidden = torch.zeros(3, 5, dtype=torch.int32), torch.zeros(4, 5, dtype=torch.int32)

@@ -171,6 +171,7 @@ CALLS: dict[str, tuple[Any, dict[str, Any]]] = {
             "n_steps": 2,
             "n_burn_in": 2,
             "start": V,
+            "data": V,
             "seed": 0,
         },
     ),
@@ -226,6 +227,11 @@ CALLS: dict[str, tuple[Any, dict[str, Any]]] = {
     "ops.gibbs_steps": (
         ops.gibbs_steps,
         {"visible": ROWS, **MODEL, **HALF, **DRAW, "n_steps": 1, "clamped": ROWS},
+    ),
+    "ops.gibbs_steps base_bias": (
+        ops.gibbs_steps,
+        {"visible": ROWS, **MODEL, **HALF, "n_steps": 1, "seed": 0, "beta": torch.ones(N)}
+        | {"base_bias": B},
     ),
     "ops.connection_gradient": (
         ops.connection_gradient,

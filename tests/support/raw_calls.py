@@ -43,7 +43,9 @@ def raw_calls(
         "scan_weights": (weight, mask),
         "mean": (visible, n, to_hidden, c, exponent),
         "sample": (hidden, n, to_visible, b, exponent, *draw, beta, 32, VISIBLE_STREAM),
-        "gibbs_steps": (visible, n, *digits, b, c, exponent, 2, *draw, beta, 32, visible.flip(0)),
+        "gibbs_steps": (
+            *(visible, n, *digits, b, c, exponent, 2, *draw, beta, 32, visible.flip(0), 0.1 * b),
+        ),
         "connection_gradient": (*phases, weight, mask),
         "phase_sums": (levels, visible, *sums),
         "ncg_update_": (*written, *phases, *rates, exponent, 3),

@@ -24,22 +24,18 @@ void anneal(const Anneal& op, const Run& run) {
   const ChainMemory chains = make_chain_memory(groups, op.to_hidden, op.to_visible, true, false);
   double *parts = scratch<double>(supers * n), *lift = scratch<double>(n_visible);
   const float* base = split_order(op.base_bias, n_visible);
-  const int64_t padded = ceil_div(n_visible, kSuper) * kSuper;
-  float *scales = scratch<float>(groups.most * groups.n_workers),
-        *shifts = scratch<float>(padded * groups.n_workers);
+  float* scales = scratch<float>(groups.most * groups.n_workers);
   for (int64_t j = 0; j < n_visible; ++j)
     lift[j] = static_cast<double>(op.to_visible.bias[j]) - op.base_bias[j];
   for (int64_t c = 0; c < n; ++c) op.log_weights[c] = 0;
   run_team(groups.n_workers, [&](const Worker& team) {
-    float *scale = scales + groups.most * team.id, *shift = shifts + padded * team.id;
+    float* scale = scales + groups.most * team.id;
     for_each_group(team, groups, [&](const Worker& me, int memory, int64_t first, int64_t count) {
       const ChainGroup group = chains.group(memory, first, count);
       from_packed(me, op.visible, n_visible, n, first, count, group.to_hidden.in.now);
       for (int64_t t = 1; t < op.n_betas; ++t) {
         const double last = op.betas[t - 1], beta = op.betas[t];
-        const float beta32 = static_cast<float>(beta), rest = add(1.f, -beta32);
-        for (int64_t c = 0; c < count; ++c) scale[c] = beta32;
-        for (int64_t j = 0; j < padded; ++j) shift[j] = mul(rest, base[j]);
+        for (int64_t c = 0; c < count; ++c) scale[c] = static_cast<float>(beta);
         Drawing drawing = chains.draws.drawing(team, op.draw.of_hidden(t), first, count);
         drawing.scale = scale;
         const HalfStep& h = group.to_hidden;
@@ -59,7 +55,7 @@ void anneal(const Anneal& op, const Run& run) {
         });
         drawing = chains.draws.drawing(team, op.draw.of_visible(t), first, count);
         drawing.scale = scale;
-        drawing.shift = shift;
+        drawing.shift = base;
         draw_visible(me, group, drawing, t == 1);
       }
     });

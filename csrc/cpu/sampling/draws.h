@@ -176,8 +176,8 @@ struct Drawing {
   Keys keys;
   int64_t first, n_chains;       // of the group
   const ChainCounter* counters;  // of its chains
-  // Before a chain is drawn its x becomes fma(scale, x, shift), of each chain and each unit (split
-  // order); null: x itself.
+  // Before a chain is drawn its x becomes fma(scale, x, (1 - scale) shift), of each chain and each
+  // unit (split order); null: x itself.
   const float *scale, *shift;
 
   int64_t chain(int64_t c) const { return draw.chain_offset + first + c; }
@@ -229,8 +229,10 @@ inline void draw_units(const Sums& sums, const Drawing& d, int64_t unit, int64_t
 #pragma GCC unroll 2
         for (int i = 0; i < 2; ++i) {
           x[i] = preactivation<kPlanes>(sums, sums.of(c), at + i * kLanes);
-          if (kTempered)
-            x[i] = fma(splat(d.scale[c]), x[i], load(d.shift + unit + at + i * kLanes));
+          if (kTempered) {
+            const F scale = splat(d.scale[c]), shift = load(d.shift + unit + at + i * kLanes);
+            x[i] = fma(scale, x[i], mul(sub(splat(1.f), scale), shift));
+          }
         }
         const uint32_t on = decide(x, draws[w], d.draw, d.chain(c), d.draw.unit_offset + unit + at);
         memcpy(out.at(c, unit + at), &on, kPair / 8);

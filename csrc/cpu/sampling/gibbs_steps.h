@@ -69,6 +69,7 @@ void gibbs_steps(const Gibbs& g, const Run& run) {
   Clamps clamps{};
   if (g.clamped != nullptr)
     clamps = {make_bits(n_visible, n_chains), make_bits(n_visible, n_chains)};
+  const float* base = g.base_bias == nullptr ? nullptr : split_order(g.base_bias, n_visible);
   run_team(groups.n_workers, [&](const Worker& team) {
     for_each_group(team, groups, [&](const Worker& me, int memory, int64_t first, int64_t n) {
       const ChainGroup group = chains.group(memory, first, n);
@@ -87,7 +88,9 @@ void gibbs_steps(const Gibbs& g, const Run& run) {
                                drawing_into(group.to_hidden, hidden, group.to_visible.in.now));
         else
           draw_hidden(me, group, hidden, t == (g.visible.are_levels() ? 1 : 0));
-        draw_visible(me, group, chains.draws.drawing(team, g.draw.of_visible(t), first, n), t == 0);
+        Drawing down = chains.draws.drawing(team, g.draw.of_visible(t), first, n);
+        if (base != nullptr) down.shift = base;
+        draw_visible(me, group, down, t == 0);
         if (g.clamped != nullptr)
           me.share(n, [&](int64_t c) {
             for (int64_t k = 0; k < visible.words; ++k)

@@ -38,6 +38,7 @@ void run_tiles(const Chains& c, cudaStream_t stream) {
     wanted.draw = c.draw.of_visible(t);
     wanted.clamped = c.clamped;
     wanted.start = c.data.packed();
+    wanted.base_bias = c.base_bias;
     half_step(kOp, {c.to_visible, h, 0, c.progress, wanted}, stream);
   }
   if (c.model_planes == nullptr) return;
@@ -57,9 +58,10 @@ void run_chains(const Chains& c, cudaStream_t stream) {
 }
 
 void gibbs_steps(const Gibbs& g, const Run& run) {
-  run_chains({g.to_hidden, g.to_visible, g.visible, 0, nullptr, g.visible.n_chains, g.n_steps,
-              g.draw, g.clamped, nullptr, nullptr, g.visible_out, g.hidden_out, nullptr},
-             stream_of(run));
+  run_chains(
+      {g.to_hidden, g.to_visible, g.visible, 0, nullptr, g.visible.n_chains, g.n_steps, g.draw,
+       g.clamped, nullptr, nullptr, g.visible_out, g.hidden_out, nullptr, g.base_bias},
+      stream_of(run));
 }
 
 }  // namespace ncg::cuda

@@ -19,6 +19,7 @@ struct Chains {
   uint8_t *data_planes, *model_planes;  // null: not wanted
   uint64_t *visible_out, *hidden_out;   // packed; visible_out is not used with persistent
   const Progress* progress;             // or null; a clamp needs null
+  const float* base_bias = nullptr;     // of Gibbs, or null
 };
 
 // The machine's weights stay in the shared memory of a cluster of blocks where they fit; elsewhere

@@ -169,6 +169,7 @@ __global__ void __launch_bounds__(kWarps* kWarp, 1)
       outcome.planes = t == 0 && c.persistent == nullptr ? c.data_planes : nullptr;
       outcome.draw = c.draw.of_hidden(t);
       outcome.clamped = nullptr;
+      outcome.base_bias = nullptr;
       share_half_step<kDigits>(to_hidden, visible, hidden, first_chain, n_groups, c.n_chains, step,
                                outcome);
       cluster_sync();
@@ -177,6 +178,7 @@ __global__ void __launch_bounds__(kWarps* kWarp, 1)
     outcome.draw = c.draw.of_visible(t);
     outcome.clamped = c.clamped;
     outcome.start = start;
+    outcome.base_bias = c.base_bias;
     share_half_step<kDigits>(to_visible, hidden, visible, first_chain, n_groups, c.n_chains, step,
                              outcome);
     cluster_sync();

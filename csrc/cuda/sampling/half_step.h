@@ -15,8 +15,8 @@ struct Outcome {
   uint64_t* packed;  // draws, with draw.beta, or along a ladder
   Draw draw;
   const uint64_t *clamped, *start;  // units whose bit is set in clamped take that of start
-  const double* rung;               // of a ladder: x becomes rung x + (1 - rung) base_bias
-  const float* base_bias;           // or null: rung x
+  const double* rung;               // of a ladder: the beta of all chains, in place of draw.beta
+  const float* base_bias;           // x becomes beta x + (1 - beta) base_bias; null: beta x
 };
 
 struct HalfStep {

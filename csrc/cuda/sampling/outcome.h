@@ -90,20 +90,16 @@ __device__ __forceinline__ uint32_t quads_to_unit(uint32_t quad) {
 // One chain's pre-activations as the draws take them.
 __device__ __forceinline__ void adjust(float (&x)[8], const Outcome& o, int64_t chain, int64_t unit,
                                        int64_t n_out) {
-  if (o.draw.beta != nullptr) {
-    const float beta = o.draw.beta[chain];
+  if (o.draw.beta == nullptr && o.rung == nullptr) return;
+  const float beta = o.draw.beta != nullptr ? o.draw.beta[chain] : static_cast<float>(*o.rung),
+              rest = add(1.f, -beta);
 #pragma unroll
-    for (int slot = 0; slot < 8; ++slot) x[slot] = mul(beta, x[slot]);
-  } else if (o.rung != nullptr) {
-    const float beta = static_cast<float>(*o.rung), rest = add(1.f, -beta);
-#pragma unroll
-    for (int slot = 0; slot < 8; ++slot) {
-      const int64_t at = unit + slot / 2 * kTile + slot % 2;
-      if (o.base_bias == nullptr)
-        x[slot] = mul(beta, x[slot]);
-      else if (at < n_out)
-        x[slot] = fma(beta, x[slot], mul(rest, o.base_bias[at]));
-    }
+  for (int slot = 0; slot < 8; ++slot) {
+    const int64_t at = unit + slot / 2 * kTile + slot % 2;
+    if (o.base_bias == nullptr)
+      x[slot] = mul(beta, x[slot]);
+    else if (at < n_out)
+      x[slot] = fma(beta, x[slot], mul(rest, o.base_bias[at]));
   }
 }
 

@@ -86,7 +86,7 @@ def sample_kernel(
 ):
     """unit = [u (1 + exp(-beta x)) < 1], packed; clamped units keep their start.
 
-    With ``base`` x is that of annealing: beta x + (1 - beta) base.
+    With ``base`` beta x + (1 - beta) base stands for beta x.
     """
     if stop is not None and tl.load(stop) != 0:
         return
@@ -173,7 +173,7 @@ def sample_(
         out: packed states of the layer.
         draw: beta holds one number a chain, or one for all.
         start, clamped: packed states of the layer, and which of their bits stay.
-        base: the biases that annealing begins with.
+        base: the biases at beta = 0.
         preactivations: takes x, (n_chains, n_out) float32.
         stop: where it is not 0, nothing is done.
     """
@@ -208,6 +208,7 @@ def sweeps_(
     n_steps: int,
     draw: Draw,
     clamped: Tensor | None = None,
+    base: Tensor | None = None,
     stop: Tensor | None = None,
 ) -> None:
     """n_steps sweeps into ``last``, which may be ``visible``, and ``hidden``."""
@@ -216,7 +217,7 @@ def sweeps_(
         up = draw._replace(step=t)
         down = up._replace(unit_offset=0)
         sample_(hidden, states, n_chains, model.hidden_layer, up, HIDDEN_STREAM, stop=stop)
-        held: dict[str, Any] = {"start": start, "clamped": clamped, "stop": stop}
+        held: dict[str, Any] = {"start": start, "clamped": clamped, "base": base, "stop": stop}
         sample_(last, hidden, n_chains, model.visible_layer, down, VISIBLE_STREAM, **held)
         states = last
 
@@ -235,11 +236,17 @@ def sample(states: Tensor, n_chains: int, layer: Layer, draw: Draw, stream: int)
 
 
 def gibbs_steps(
-    visible: Tensor, n_chains: int, model: Model, n_steps: int, draw: Draw, clamped: Tensor | None
+    visible: Tensor,
+    n_chains: int,
+    model: Model,
+    n_steps: int,
+    draw: Draw,
+    clamped: Tensor | None,
+    base_bias: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     last = new_packed(visible, len(model.visible_bias), n_chains)
     hidden = new_packed(visible, len(model.hidden_bias), n_chains)
-    held = None if clamped is None else clamped.contiguous()
+    held = (None if given is None else given.contiguous() for given in (clamped, base_bias))
     states, given = visible.contiguous(), (contiguous(model), n_steps, contiguous(draw))
-    sweeps_(last, hidden, states, n_chains, *given, held)
+    sweeps_(last, hidden, states, n_chains, *given, *held)
     return last, hidden
