@@ -111,7 +111,7 @@ def test_levels_of_many_inputs(cpu_backend: BackEnd, n_visible: int, n_digits: i
 
 
 @pytest.mark.parametrize("n_visible", [8192, 11100])  # so many at once would wrap
-@pytest.mark.parametrize("level", [0x00FF, 0xFF00, 0xFFFF])
+@pytest.mark.parametrize("level", [0x00FF, 0xFF00, 0xFEFE, 0xFFFE])
 @pytest.mark.parametrize("digits", [(-128, 127, -127), (-128, -128, -127), (127, -128, 127)])
 def test_extreme_sums_of_levels(
     cpu_backend: BackEnd, digits: tuple[int, int, int], level: int, n_visible: int
