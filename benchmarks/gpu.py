@@ -104,7 +104,7 @@ def training_step(case: Case, n_steps: int = 1) -> Job:
     written = rbm.weight.detach(), rbm.connection_strength, rbm.mask, b, c, to_hidden, to_visible
     batch = records.Batch(case.visible.unsqueeze(0), None, case.n_rows, case.n_rows, n_steps)
     rates, draw = records.Rates(1e-4, 1e-4), records.Draw(0)
-    options = *batch, *rates, *draw, exponent, 0, 0.0, math.inf
+    options = *batch, *rates, None, None, None, *draw, exponent, 0, 0.0, math.inf
     arguments = *written, None, None, None, *options
     replay = graphed(partial(registered.train_steps_, *arguments))
 

@@ -210,7 +210,7 @@ def ncg_update(case: Case) -> Job:
 
     def check() -> None:
         expected = [t if t is None else t.to("cpu", copy=True) for t in written]
-        options = *rates.values(), 0.0, 0.0, exponent, 0
+        options = *rates.values(), 0.0, 0.0, *ops.Offsets(), exponent, 0
         found = by_reference("ncg_update_", *expected, *phases, *options)
         same("ncg_update_", [run(), *written[:7]], [found, *expected[:7]])
 

@@ -13,8 +13,10 @@
 
 namespace ncg {
 
-// How states are held: as packed bits, or as levels (16-bit fixed point).
-enum class StateFormat : uint8_t { kPacked, kLevels };
+// How states are held: as packed bits, as levels (16-bit fixed point), or as a user's rows
+// (n_chains, n_units), of float32 or of bytes. Rows whose values are all 0 or 1 are taken as packed
+// bits would be, others as levels round(65535 v).
+enum class StateFormat : uint8_t { kPacked, kLevels, kFloats, kBytes };
 
 // States of one layer.
 struct States {
@@ -23,8 +25,11 @@ struct States {
   StateFormat format;
 
   constexpr bool are_levels() const { return format == StateFormat::kLevels; }
+  constexpr bool are_rows() const { return format > StateFormat::kLevels; }
   const uint64_t* packed() const { return static_cast<const uint64_t*>(data); }
   const int32_t* levels() const { return static_cast<const int32_t*>(data); }
+  const float* floats() const { return static_cast<const float*>(data); }
+  const uint8_t* bytes() const { return static_cast<const uint8_t*>(data); }
 };
 
 inline States packed_states(const uint64_t* data, int64_t n_units, int64_t n_chains) {
@@ -136,6 +141,14 @@ struct Rates {
   float lr, lr_strength, momentum, weight_decay;
 };
 
+// Of centred gradients; hidden null: gradients are not centred.
+struct Offsets {
+  const float* visible;  // (n_visible,), the mean of the data
+  float* hidden;         // (n_hidden,), a moving mean of P(h|v), written
+
+  bool given() const { return hidden != nullptr; }
+};
+
 // The tensors an update writes.
 struct Parameters {
   float *weight, *strength;  // strength null: the mask is fixed
@@ -156,10 +169,16 @@ struct Parameters {
 //
 // found, float64 (3,): max |W∘A| of the new A, NaN or infinite where a weight that is on or a bias
 // is, NaN where a strength is; connections switched on; and off.
+//
+// With offsets mu and lambda, <.> being of data minus model: first lambda = fma(0.01, <h>_data -
+// lambda, lambda); G' = fma(-lambda, <v>, fma(-<h>, mu, G)) takes the place of G, and g is <v> -
+// (A∘G')^T lambda or <h> - (A∘G') mu, with exact sums of products rounded to multiples of 2^-28:
+// the step of the centred machine, whose energy is E(v - mu, h - lambda).
 struct Update {
   Parameters parameters;
   Phases phases;
   Rates rates;
+  Offsets offsets;
 };
 
 // The same from the sums of both phases over n_rows and n_chains. Where the data were levels the
@@ -185,8 +204,9 @@ struct UpdateByGradients {
 };
 
 // n_batches mini-batches one after the other, their data batch_stride bytes apart, each n_steps
-// sweeps further: P(h|v) of the data, sweeps from data or chains, P(h|v) of the model, the update.
-// They end early where max |W∘A| leaves [least, most] or sparse digits lack the room.
+// sweeps further: P(h|v) of the data, sweeps from data or chains, P(h|v) of the model, the update
+// with lr and lr_strength times lr_factors[t] in batch t. They end early where max |W∘A| leaves
+// [least, most] or sparse digits lack the room.
 //
 // found, float64 (4,): the last max |W∘A|, the sums of both counts, the number of batches done.
 struct TrainSteps {
@@ -196,6 +216,8 @@ struct TrainSteps {
   uint64_t* chains;  // packed, written; null: CD
   int64_t n_chains, n_steps;
   Rates rates;
+  const float* lr_factors;  // (n_batches,), or null for 1
+  Offsets offsets;
   Draw draw;  // of the first sweep
   double least, most;
 };
@@ -244,7 +266,9 @@ struct OpTable {
                         const Run&);
   void (*pack_weights)(const PackWeights&, const Run&);
   void (*scan_weights)(const ScanWeights&, const Run&);
-  // P(unit = 1 | states), float32 (n_chains, n_out)
+  // P(unit = 1 | states), float32 (n_chains, n_out). This and free_energy take rows on the CPU, and
+  // throw std::domain_error, before they write, where a float is NaN or outside [0, 1] or a byte
+  // more than 1.
   void (*mean)(const Layer&, const States&, float* mean, const Run&);
   // one half step: unit = [u (1 + exp(-beta x)) < 1], packed
   void (*sample)(const Layer&, const States&, const Draw&, uint64_t* packed, const Run&);

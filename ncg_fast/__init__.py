@@ -3,6 +3,7 @@
 from importlib.metadata import version
 
 from ncg_fast import connectivity, data, ops, optim, sampling
+from ncg_fast.deep import DeepBeliefNetwork
 from ncg_fast.evaluation import (
     diagnostics,
     log_likelihood,
@@ -20,6 +21,7 @@ from ncg_fast.training.history import EpochRecord, History
 __version__ = version("ncg_fast")
 __all__ = [
     "RBM",
+    "DeepBeliefNetwork",
     "EpochRecord",
     "History",
     "__version__",

@@ -6,6 +6,7 @@ from ncg_fast.backends.records import (
     Gradients,
     Layer,
     Model,
+    Offsets,
     Parameters,
     Phases,
     PhaseSums,
@@ -18,6 +19,8 @@ def use_instruction_set(name: str) -> None: ...
 def await_helpers(whether: bool, /) -> None: ...
 def half_step_way(n_out: int, n_in: int, n_chains: int, sparse: bool, n_threads: int) -> str: ...
 def dense_format() -> str: ...
+
+takes_rows: bool
 
 # The ops: arguments, results, scratch memory, and the number of threads, or a stream.
 
@@ -103,6 +106,7 @@ def ncg_update_(
     parameters: Parameters,
     phases: Phases,
     rates: Rates,
+    offsets: Offsets,
     weight_exponent: int,
     n_labels: int,
     found: Tensor,
@@ -140,6 +144,8 @@ def train_steps_(
     parameters: Parameters,
     batch: Batch,
     rates: Rates,
+    lr_factors: Tensor | None,
+    offsets: Offsets,
     draw: Draw,
     weight_exponent: int,
     n_labels: int,

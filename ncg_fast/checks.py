@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import math
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,8 +22,11 @@ MAX_UNITS = 2**23  # 0/1 times digits: sums fit int32
 MAX_SWEEPS = 2**31 - 1  # of one call
 MAX_STEP = 2**55
 MAX_FLOAT32 = float(np.finfo(np.float32).max)
+ROUNDING = 1e-6  # how far outside [0, 1] probabilities may lie
 _HUGE = 10**6  # limits from here on are named only to who passes them
 _LONGEST = 200  # characters of a value in a message
+_GREY = 100  # whole numbers that reach above are grey of 8 bits
+_MISSING = "Leave out the rows or the columns where values are missing or infinite"
 
 
 def error(op: str, rule: str, actual: Any, remedy: str) -> ValueError:
@@ -97,7 +100,8 @@ def tensor(
         raise error(op, f"{name} must have shape {axes} = {shape}", given, remedy)
     if value.dtype != dtype:
         kind = str(dtype).removeprefix("torch.")
-        raise error(op, f"{name} must be {kind}", str(value.dtype), f"Use {name}.to({dtype}).")
+        remedy = remedy or f"Use {name}.to({dtype})."
+        raise error(op, f"{name} must be {kind}", str(value.dtype), remedy)
     checked: Tensor = value
     return checked
 
@@ -189,6 +193,74 @@ def is_finite(values: Tensor) -> bool:
     """Whether there is neither NaN, which propagates through both ends, nor an infinity."""
     low, high = torch.aminmax(values)
     return math.isfinite(low) and math.isfinite(high)
+
+
+class Seen(NamedTuple):
+    """What values there are, for a message: both ends, whether all are whole, or all -1 and 1."""
+
+    low: float
+    high: float
+    whole: bool
+    spins: bool
+
+    @property
+    def is_grey(self) -> bool:
+        """Whether they can only be grey of 8 bits, as far as values tell."""
+        return self.whole and self.low >= 0 and _GREY < self.high <= 255
+
+    def __str__(self) -> str:
+        if math.isnan(self.low):
+            return "NaN"
+        if self.spins:
+            return "spins -1 and +1"
+        low, high, *_ = apart(self.low, self.high, 0.0, 1.0)
+        return f"values in [{low}, {high}]"
+
+    def remedy(self, name: str, verb: str = "pass") -> str:
+        """What to do, without the stop."""
+        if not (math.isfinite(self.low) and math.isfinite(self.high)):
+            return _MISSING
+        if self.spins:
+            return f"{verb.capitalize()} ({name} + 1) / 2"
+        if self.is_grey:
+            return f"Binarise it, or {verb} {name} / 255 as probabilities"
+        scaled = f"ncg_fast.data.scale({name}, low, high) as probabilities"
+        ends = "low and high the ends of the range that its values can have"
+        return f"Binarise it, or {verb} {scaled}, {ends}"
+
+
+def seen(values: Tensor) -> Seen:
+    """Both ends of values, NaN if there is one, and of what kind they are."""
+    low, high = (float(end) for end in torch.aminmax(values))  # NaN propagates through both
+    whole = not values.is_floating_point() or bool((values == values.round()).all())
+    return Seen(low, high, whole, (low, high) == (-1, 1) and bool((values.abs() == 1).all()))
+
+
+def apart(*numbers: float) -> list[str]:
+    """Numbers in few digits, as many as it takes that unequal ones look so."""
+    texts: list[str] = []
+    for n_digits in range(6, 18):
+        texts = [f"{number + 0.0:.{n_digits}g}" for number in numbers]  # no -0
+        if len({*texts}) == len({*numbers}):
+            break
+    return texts
+
+
+def probabilities(op: str, name: str, rows: Tensor) -> Tensor:
+    """Rows that hold other values than 0 and 1, in [0, 1]; what rounding put outside is clipped.
+
+    Raises:
+        ValueError: integers, NaN, or values farther outside [0, 1] than ``ROUNDING``.
+    """
+    floating = rows.is_floating_point()
+    if floating:
+        low, high = (float(end) for end in torch.aminmax(rows))
+        if low >= 0 and high <= 1:
+            return rows
+        if low >= -ROUNDING and high <= 1 + ROUNDING:
+            return rows.clamp(0, 1)
+    found, rule = seen(rows), "hold values in [0, 1]" if floating else "hold only 0 and 1"
+    raise error(op, f"{name} must {rule}", str(found), f"{found.remedy(name)}.")
 
 
 def shows_values(tensor: Tensor) -> bool:

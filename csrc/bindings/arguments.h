@@ -44,8 +44,20 @@ inline States first_batch(const Call& call, Named s, int64_t n_units, int64_t n_
 inline States states(const Call& call, Named s, int64_t n_units, int64_t n_chains) {
   return first_batch(call, s, n_units, n_chains, 1);
 }
+// These may be a user's rows.
+inline States states_or_rows(const Call& call, Named s, int64_t n_units, int64_t n_chains) {
+  const int64_t count = product({n_chains, n_units});
+  if (backend::kRows && s.tensor.dtype == torch_names.float32)
+    return {call.read<float>(s, count), n_units, n_chains, StateFormat::kFloats};
+  if (backend::kRows && s.tensor.dtype == torch_names.uint8)
+    return {call.read<uint8_t>(s, count), n_units, n_chains, StateFormat::kBytes};
+  if (backend::kRows && s.tensor.dtype == torch_names.bool8)
+    return {call.read<bool>(s, count), n_units, n_chains, StateFormat::kBytes};
+  return states(call, s, n_units, n_chains);
+}
+// Only packed states have units first.
 inline int64_t units_of(const Call& call, Named s) {
-  return call.size(s, format_of(s.tensor) == StateFormat::kLevels ? 1 : 0, 2);
+  return call.size(s, s.tensor.dtype == torch_names.int64 ? 0 : 1, 2);
 }
 
 // Layers and draws.
@@ -125,6 +137,13 @@ inline PhaseSums phase_sums(const Call& call, const SumNames& names, const recor
 
 inline Rates rates(const records::Rates& of) {
   return {of.lr, of.lr_strength, of.momentum, of.weight_decay};
+}
+
+// Both or none.
+inline Offsets offsets(const Call& call, const records::Offsets& of, const Parameters& p) {
+  if (!of.visible && !of.hidden) return {};
+  return {call.read<float>({"offsets_visible", of.visible}, p.n_visible),
+          call.write<float>({"offsets_hidden", of.hidden}, p.n_hidden)};
 }
 
 // Lists of connections are made of the weights and the mask: no other tensor may lie in them.

@@ -19,6 +19,7 @@ namespace ncg::backend {
 constexpr char kMemory[] = "is_cpu";  // the attribute of tensors that the kernels reach
 constexpr bool kManyDevices = false;  // of such memory
 constexpr bool kSparseDigits = true;  // whether the kernels take them
+constexpr bool kRows = true;          // as states, and those of a user
 
 inline void require(const Call&) {}  // throws where nothing runs
 
@@ -73,6 +74,7 @@ inline void use_instruction_set(const std::string& name) {
 
 inline void define(pybind11::module_& m) {
   m.def("dense_format", [] { return std::string("ROWS"); });  // of formats.py
+  m.attr("takes_rows") = kRows;
 
   using pybind11::arg;
   m.def("instruction_set", [] { return std::string(chosen().name); });

@@ -20,6 +20,7 @@ namespace ncg::backend {
 constexpr const char* kMemory = cuda::kMemory;
 constexpr bool kManyDevices = true;
 constexpr bool kSparseDigits = false;
+constexpr bool kRows = false;
 
 // Why no tensor can be on a GPU here; empty where one can.
 inline std::string missing() {
@@ -57,6 +58,7 @@ inline int64_t dense_n_digits(const Call& call, Named digits, int64_t) {
 
 inline void define(pybind11::module_& m) {
   m.def("dense_format", [] { return std::string("PANELS"); });  // of formats.py
+  m.attr("takes_rows") = kRows;
   m.def("missing", &missing);
 }
 

@@ -5,6 +5,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <stdexcept>
+
 #include "bindings/arguments.h"
 #include "bindings/backend.h"
 
@@ -99,14 +101,24 @@ void scan_weights(const Tensor& weight, const Tensor& mask, const Tensor& found,
                      run(call, scratch, context));
 }
 
+// Runs an op that may be given a user's rows.
+template <class Op>
+void refusing_values(const Call& call, Named rows, Op op) {
+  try {
+    op();
+  } catch (const std::domain_error&) {
+    call.refuse(rows.name, "hold probabilities in [0, 1], or bytes 0 and 1", "other values");
+  }
+}
+
 void mean(const Tensor& given, int64_t n, const records::Layer& of, const Tensor& to,
           const Tensor& scratch, int64_t context) {
   const Call call = begin("mean", "hidden_mean");
   const Named from{"states", given};
   const Layer to_units = layer(call, of, units_of(call, from));
-  const States in = states(call, from, to_units.n_in, chains(call, n));
+  const States in = states_or_rows(call, from, to_units.n_in, chains(call, n));
   float* out = call.write<float>({"mean", to}, product({in.n_chains, to_units.n_out}));
-  ops().mean(to_units, in, out, run(call, scratch, context));
+  refusing_values(call, from, [&] { ops().mean(to_units, in, out, run(call, scratch, context)); });
 }
 
 void sample(const Tensor& given, int64_t n, const records::Layer& of, const records::Draw& drawn,
@@ -146,6 +158,10 @@ ScratchSizes sizes_of(const Phases& both, int64_t n_hidden, int64_t n_visible) {
   return {n_hidden, n_visible, data.n_chains, model.n_chains, data.format};
 }
 
+ScratchSizes sizes_of(const Parameters& p) {  // without rows
+  return {p.n_hidden, p.n_visible, 0, 0, StateFormat::kPacked};
+}
+
 void connection_gradient(const records::Phases& given, const Tensor& weight, const Tensor& mask,
                          const Tensor& difference, const Tensor& by_weight,
                          const Tensor& by_strength, const Tensor& by_visible,
@@ -179,12 +195,13 @@ void add_phase_sums(const Tensor& hidden, const Tensor& visible, const records::
 }
 
 void ncg_update(const records::Parameters& learned, const records::Phases& given,
-                const records::Rates& by, int64_t weight_exponent, int64_t n_labels,
-                const Tensor& found, const Tensor& scratch, int64_t context) {
+                const records::Rates& by, const records::Offsets& centre, int64_t weight_exponent,
+                int64_t n_labels, const Tensor& found, const Tensor& scratch, int64_t context) {
   const Call call = begin("ncg_update_");
   const Parameters p = parameters(call, learned, weight_exponent, n_labels);
   const Phases both = phases(call, given, p.n_hidden, p.n_visible);
-  ops().ncg_update({p, both, rates(by)}, call.write<double>({"found", found}, 3),
+  ops().ncg_update({p, both, rates(by), offsets(call, centre, p)},
+                   call.write<double>({"found", found}, 3),
                    run(call, scratch, context, sizes_of(both, p.n_hidden, p.n_visible)));
 }
 
@@ -203,7 +220,7 @@ void update_from_sums(const records::Parameters& learned, const records::PhaseSu
        call.integer("n_rows", n_rows, 1, kMaxChains),
        call.integer("n_chains", n_chains, 1, kMaxChains),
        data_levels ? StateFormat::kLevels : StateFormat::kPacked, rates(by)},
-      call.write<double>({"found", found}, 3), run(call, scratch, context));
+      call.write<double>({"found", found}, 3), run(call, scratch, context, sizes_of(p)));
 }
 
 void gradient_update(const records::Parameters& learned, const records::Gradients& of,
@@ -212,13 +229,15 @@ void gradient_update(const records::Parameters& learned, const records::Gradient
   const Call call = begin("gradient_update_");
   const Parameters p = parameters(call, learned, weight_exponent, n_labels);
   ops().gradient_update(by_gradients(p, gradients(call, of, p), rates(by)),
-                        call.write<double>({"found", found}, 3), run(call, scratch, context));
+                        call.write<double>({"found", found}, 3),
+                        run(call, scratch, context, sizes_of(p)));
 }
 
 void train_steps(const records::Parameters& learned, const records::Batch& batch,
-                 const records::Rates& by, const records::Draw& drawn, int64_t weight_exponent,
-                 int64_t n_labels, double least, double most, const Tensor& found,
-                 const Tensor& scratch, int64_t context) {
+                 const records::Rates& by, const Tensor& lr_factors, const records::Offsets& centre,
+                 const records::Draw& drawn, int64_t weight_exponent, int64_t n_labels,
+                 double least, double most, const Tensor& found, const Tensor& scratch,
+                 int64_t context) {
   const Call call = begin("train_steps_");
   const Parameters p = parameters(call, learned, weight_exponent, n_labels);
   const Named rows{"visible_data", batch.visible_data}, kept{"chains", batch.chains};
@@ -232,6 +251,7 @@ void train_steps(const records::Parameters& learned, const records::Batch& batch
   const int64_t stride = batch.visible_data.count / n_batches * (data.are_levels() ? 4 : 8);
   ops().train_steps(
       {p, data, n_batches, stride, start, n_chains, steps(call, batch.n_steps), rates(by),
+       call.read_given<float>({"lr_factors", lr_factors}, n_batches), offsets(call, centre, p),
        draw(call, drawn, n_chains), least, most},
       call.write<double>({"found", found}, 4),
       run(call, scratch, context, {p.n_hidden, p.n_visible, n_rows, n_chains, data.format}));
@@ -244,11 +264,13 @@ void free_energy(const Tensor& visible, int64_t n, const records::Layer& of,
   const Named bias{"visible_bias", visible_bias};
   const int64_t n_visible = call.units(bias), n_chains = chains(call, n);
   const Layer to_hidden = layer(call, of, n_visible);
-  ops().free_energy(
-      {to_hidden, states(call, {"visible", visible}, n_visible, n_chains),
-       call.read<float>(bias, n_visible), call.write<double>({"energy", energy}, n_chains)},
-      run(call, scratch, context,
-          {to_hidden.n_out, n_visible, n_chains, n_chains, StateFormat::kPacked}));
+  const Named from{"visible", visible};
+  const FreeEnergy op{to_hidden, states_or_rows(call, from, n_visible, n_chains),
+                      call.read<float>(bias, n_visible),
+                      call.write<double>({"energy", energy}, n_chains)};
+  const Run on = run(call, scratch, context,
+                     {to_hidden.n_out, n_visible, n_chains, n_chains, StateFormat::kPacked});
+  refusing_values(call, from, [&] { ops().free_energy(op, on); });
 }
 
 void anneal(const Tensor& visible, int64_t n, const records::Model& model, const Tensor& base_bias,

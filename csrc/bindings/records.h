@@ -94,6 +94,15 @@ struct Rates : Record {
   }
 };
 
+struct Offsets : Record {
+  Tensor visible, hidden;
+
+  template <class Read>
+  bool each(Read read) {
+    return read("visible", visible, "hidden", hidden);
+  }
+};
+
 struct Parameters : Record {
   Tensor weight, connection_strength, mask, visible_bias, hidden_bias, to_hidden, to_visible,
       weight_velocity, visible_velocity, hidden_velocity;

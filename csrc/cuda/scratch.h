@@ -45,6 +45,9 @@ struct PhaseScratch {
   Progress* progress;
   uint8_t *hidden_data, *hidden_model, *visible_data;  // level planes; the last of real values only
   uint64_t *visible, *hidden;                          // packed
+  // Of centred gradients, hidden units first: differences of means, and terms of the biases.
+  float* differences;
+  int64_t* terms;
 
   PhaseScratch(Pieces& memory, const ScratchSizes& s)
       : tally(memory.take<Tally>(1)),
@@ -54,7 +57,9 @@ struct PhaseScratch {
         visible_data(memory.take<uint8_t>(
             s.data_format == StateFormat::kLevels ? planes_size(s.n_visible, s.n_rows) : 0)),
         visible(memory.take<uint64_t>(s.n_visible * ceil_div(s.n_chains, kWord))),
-        hidden(memory.take<uint64_t>(s.n_hidden * ceil_div(s.n_chains, kWord))) {}
+        hidden(memory.take<uint64_t>(s.n_hidden * ceil_div(s.n_chains, kWord))),
+        differences(memory.take<float>(s.n_hidden + s.n_visible)),
+        terms(memory.take<int64_t>(s.n_hidden + s.n_visible)) {}
 };
 
 // Of free_energy and anneal.

@@ -11,8 +11,10 @@ and all after it 0.
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,6 +25,7 @@ from ncg_fast.backends.numerics import (
     pack_digits,
     quantise,
     split_digits,
+    to_levels,
 )
 
 
@@ -31,12 +34,49 @@ class StateFormat(enum.Enum):
 
     PACKED = torch.int64  # bits, 64 chains a word
     LEVELS = torch.int32  # 16-bit fixed point
+    ROWS = torch.float32  # or uint8, bool: a user's, of which ``encoded`` says what they stand for
+
+
+_FORMATS = {kind.value: kind for kind in StateFormat}
+_FORMATS |= {torch.uint8: StateFormat.ROWS, torch.bool: StateFormat.ROWS}
 
 
 def state_format(states: Tensor) -> StateFormat:
-    """The format of states; packed where the dtype is of neither, which checks then refuse."""
-    levels = states.dtype == StateFormat.LEVELS.value
-    return StateFormat.LEVELS if levels else StateFormat.PACKED
+    """The format of states; packed where the dtype is of none, which checks then refuse."""
+    return _FORMATS.get(states.dtype, StateFormat.PACKED)
+
+
+def encoded(op: str, name: str, states: Tensor, pack: Callable[[Tensor], Tensor]) -> Tensor:
+    """Rows as packed states where all are 0 or 1, else as levels; other formats as they are.
+
+    Raises:
+        ValueError: rows with NaN or values outside [0, 1], or bytes that are neither 0 nor 1.
+    """
+    if state_format(states) is not StateFormat.ROWS:
+        return states
+    ones = ones_of(states)
+    if ones is not None:
+        return pack(ones)
+    if states.dtype == torch.uint8 or not ((states >= 0) & (states <= 1)).all():
+        rule = f"{op}: {name} must hold probabilities in [0, 1], or bytes 0 and 1"
+        raise ValueError(f"{rule}, got other values. Call ncg_fast.ops, which says which.")
+    return to_levels(states)
+
+
+def ones_of(rows: Tensor) -> Tensor | None:
+    """Where rows are 1, bool; None where a value is neither 0 nor 1 (NaN, too).
+
+    By NumPy on the CPU: torch would share it out among threads, which after a pause takes longer
+    than the rest of a training step.
+    """
+    if rows.dtype == torch.bool:
+        return rows
+    if rows.device.type != "cpu" or rows.dtype == torch.bfloat16:
+        ones = rows == 1
+        return ones if torch.equal(rows != 0, ones) else None
+    values = rows.numpy()
+    found = values == 1
+    return torch.from_numpy(found) if np.array_equal(values != 0, found) else None
 
 
 def n_words(n_chains: int) -> int:

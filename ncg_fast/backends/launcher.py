@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ncg_fast.backends.formats import DigitFormat, StateFormat, state_format
+from ncg_fast.backends.formats import DigitFormat, StateFormat, encoded, state_format
 from ncg_fast.backends.records import Batch, Layer, Model, Parameters, Phases, PhaseSums
 from ncg_fast.backends.results import RESULTS, axis, returned
 from ncg_fast.backends.signatures import arguments
@@ -58,6 +58,9 @@ def _of_annealing(visible: Tensor, model: Model, n_chains: int, **_: Any) -> Siz
     return model.hidden_bias.numel(), model.visible_bias.numel(), n_chains, n_chains, visible
 
 
+# The states that may be a user's rows.
+_ROWS = {"mean": "states", "free_energy": "visible"}
+
 # What the scratch memory of an op depends on; the others need none.
 _SIZES: dict[str, Callable[..., Sizes]] = {
     "connection_gradient": _of_gradient,
@@ -79,6 +82,8 @@ class Launcher:
         call: calls one of them for a tensor's device, with the arguments and the number of its own.
     """
 
+    pack_states: Callable[..., Tensor]
+
     def __init__(self, module: Any, call: Callable[..., None]):
         self._module, self._call = module, call
         packing = partial(RESULTS["pack_weights"], dense=DigitFormat[module.dense_format()])
@@ -89,6 +94,9 @@ class Launcher:
     def _run(
         self, op: str, function: Callable[..., None], names: tuple[str, ...], /, **given: Any
     ) -> Any:
+        if op in _ROWS and not self._module.takes_rows:
+            name = _ROWS[op]
+            given[name] = encoded(op, name, given[name], lambda ones: self.pack_states(states=ones))
         results = self._results[op](**given)
         scratch = self._scratch(op, given) if op in _SIZES else None
         filled, like = list(results), results[0] if results else given["hidden"]

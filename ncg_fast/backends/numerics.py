@@ -136,6 +136,21 @@ def bernoulli(x: Tensor, first: Tensor, more: Tensor) -> Tensor:
     return (surely | (maybe & rest)).to(torch.uint8)
 
 
+OFFSET_RATE = 0.01  # the share of a batch in the moving mean of hidden units
+_ONE, _LIMIT = 2.0**28, 2.0**31 - 128  # of the terms of biases: 1, and the largest float32 below
+
+
+def bias_terms(terms: Tensor) -> Tensor:
+    """Products of a centred gradient and an offset in fixed point: their sums are exact, int64."""
+    return torch.round(terms * f32(_ONE, terms)).clamp(-_LIMIT, _LIMIT).to(torch.int64)
+
+
+def from_bias_terms(total: Tensor) -> Tensor:
+    """Their sum in float32."""
+    value = total.float()
+    return value * f32(1 / _ONE, value)
+
+
 CHUNK = 1024  # elements that are hashed together
 
 

@@ -100,6 +100,13 @@ class Rates(NamedTuple):
     weight_decay: float = 0.0
 
 
+class Offsets(NamedTuple):
+    """Of centred gradients; both None: gradients are not centred."""
+
+    visible: Tensor | None = None  # (n_visible,) float32, the mean of the data
+    hidden: Tensor | None = None  # (n_hidden,) float32, a moving mean of P(h | v), written
+
+
 class Parameters(NamedTuple):
     """What an update writes; velocities are all given or all None."""
 

@@ -15,7 +15,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ncg_fast.backends.formats import StateFormat, described, fits, integers, state_format
+from ncg_fast.backends.formats import (
+    StateFormat,
+    described,
+    encoded,
+    fits,
+    integers,
+    state_format,
+)
 from ncg_fast.backends.formats import pack_states as pack_states
 from ncg_fast.backends.formats import pack_weights as pack_weights
 from ncg_fast.backends.formats import unpack_states as unpack_states
@@ -23,12 +30,15 @@ from ncg_fast.backends.numerics import (
     CHUNK,
     HIDDEN_STREAM,
     LEVELS,
+    OFFSET_RATE,
     VISIBLE_STREAM,
     bernoulli,
+    bias_terms,
     digit_step,
     draws,
     f32,
     fma,
+    from_bias_terms,
     mixed32,
     mixed64,
     one_plus_exp_neg,
@@ -41,6 +51,7 @@ from ncg_fast.backends.records import (
     Gradients,
     Layer,
     Model,
+    Offsets,
     Parameters,
     Phases,
     PhaseSums,
@@ -101,6 +112,7 @@ def preactivation(states: Tensor, layer: Layer, n_chains: int) -> Tensor:
 
 def mean(states: Tensor, n_chains: int, layer: Layer) -> Tensor:
     """P(unit = 1 | states of the other layer), float32 (n_chains, n_out)."""
+    states = encoded("mean", "states", states, pack_states)
     return 1 / one_plus_exp_neg(preactivation(states, layer, n_chains))
 
 
@@ -194,11 +206,42 @@ def connection_gradient(
 
 
 def ncg_update_(
-    parameters: Parameters, phases: Phases, rates: Rates, weight_exponent: int, n_labels: int
+    parameters: Parameters,
+    phases: Phases,
+    rates: Rates,
+    offsets: Offsets,
+    weight_exponent: int,
+    n_labels: int,
 ) -> Tensor:
     """One NCG step in place: returns max |W∘A|, connections switched on, and off, in float64."""
-    ascent = _ascent(parameters, _phase_differences(phases))
+    differences = _phase_differences(phases)
+    if offsets.visible is not None and offsets.hidden is not None:
+        share = f32(OFFSET_RATE, offsets.hidden)
+        scale = f32(1 / (LEVELS * len(phases.hidden_data)), offsets.hidden)
+        mean = phases.hidden_data.sum(0).float() * scale
+        offsets.hidden.copy_(fma(share, mean - offsets.hidden, offsets.hidden))
+        differences = _centred(differences, offsets.visible, offsets.hidden, parameters.mask)
+    ascent = _ascent(parameters, differences)
     return _update(parameters, ascent, rates, weight_exponent, n_labels)
+
+
+def _centred(
+    differences: tuple[Tensor, Tensor, Tensor], mu: Tensor, hidden_offset: Tensor, mask: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """G' = G - <h> mu^T - lambda <v>^T, <v> - (A∘G')^T lambda, <h> - (A∘G') mu.
+
+    The step of these in W, b and c is that of the centred gradient in W, b + (W∘A)^T lambda and
+    c + (W∘A) mu (Melchior, Fischer & Wiskott, JMLR 17(99), 2016).
+    """
+    g, g_visible, g_hidden = differences
+    lambda_, by_row = hidden_offset.view(-1, 1), g_hidden.view(-1, 1)
+    g = fma(-lambda_, g_visible, fma(-by_row, mu, g))
+    masked = torch.where(mask, g, f32(0.0, g))
+    return (
+        g,
+        g_visible - from_bias_terms(bias_terms(masked * lambda_).sum(0)),
+        g_hidden - from_bias_terms(bias_terms(masked * mu).sum(1)),
+    )
 
 
 def update_from_sums_(
@@ -286,10 +329,18 @@ def _largest(masked: Tensor, *others: Tensor) -> Tensor:
     return torch.cat([weight_bits.new_zeros(1), weight_bits, *bad]).max().view(torch.float32)
 
 
+def _scaled(rates: Rates, factor: Tensor) -> Rates:
+    """Float32 products."""
+    lr, lr_strength = (float(f32(r, factor) * factor) for r in (rates.lr, rates.lr_strength))
+    return rates._replace(lr=lr, lr_strength=lr_strength)
+
+
 def train_steps_(
     parameters: Parameters,
     batch: Batch,
     rates: Rates,
+    lr_factors: Tensor | None,
+    offsets: Offsets,
     draw: Draw,
     weight_exponent: int,
     n_labels: int,
@@ -299,8 +350,8 @@ def train_steps_(
     """Batches one after the other until max |W∘A| leaves [least, most].
 
     Or until sparse digits lack the room for the connections. Each: positive phase, sweeps from data
-    or chains, negative phase, update. Returns max |W∘A|, connections switched on and off, batches
-    done, in float64.
+    or chains, negative phase, update, lr and lr_strength times the batch's factor. Returns
+    max |W∘A|, connections switched on and off, batches done, in float64.
     """
     model = parameters.model(weight_exponent)
 
@@ -315,7 +366,8 @@ def train_steps_(
         if batch.chains is not None:
             batch.chains.copy_(last)
         phases = Phases(levels(rows, batch.n_rows), rows, levels(last, batch.n_chains), last)
-        found = ncg_update_(parameters, phases, rates, weight_exponent, n_labels)
+        now = rates if lr_factors is None else _scaled(rates, lr_factors[done])
+        found = ncg_update_(parameters, phases, now, offsets, weight_exponent, n_labels)
         done += 1
         max_abs, switched = float(found[0]), switched + found[1:]
         if not (least <= max_abs <= most and fits(parameters.to_hidden)):
@@ -325,6 +377,7 @@ def train_steps_(
 
 def free_energy(visible: Tensor, n_chains: int, layer: Layer, visible_bias: Tensor) -> Tensor:
     """F(v) = -b.v - sum_i softplus(x_i), float64 (n_chains,)."""
+    visible = encoded("free_energy", "visible", visible, pack_states)
     x = preactivation(visible, layer, n_chains).double()
     one = 1 if state_format(visible) is StateFormat.PACKED else LEVELS
     states = _as_integers(visible, n_chains) / one

@@ -20,6 +20,7 @@ RECORDS: dict[str, Any] = {
         records.Gradients,
         records.Batch,
         records.Rates,
+        records.Offsets,
         records.Parameters,
     )
 }
@@ -38,14 +39,15 @@ SIGNATURES = {
     "connection_gradient": "Phases phases, Tensor? weight, Tensor? mask "
     "-> (Tensor, Tensor, Tensor, Tensor, Tensor)",
     "phase_sums": "Tensor hidden, Tensor visible, PhaseSums sums -> ()",
-    "ncg_update_": "Parameters parameters, Phases phases, Rates rates, int weight_exponent, "
-    "int n_labels -> Tensor",
+    "ncg_update_": "Parameters parameters, Phases phases, Rates rates, Offsets offsets, "
+    "int weight_exponent, int n_labels -> Tensor",
     "update_from_sums_": "Parameters parameters, PhaseSums data, PhaseSums model, int n_rows, "
     "int n_chains, bool data_levels, Rates rates, int weight_exponent, int n_labels -> Tensor",
     "gradient_update_": "Parameters parameters, Gradients gradients, Rates rates, "
     "int weight_exponent, int n_labels -> Tensor",
-    "train_steps_": "Parameters parameters, Batch batch, Rates rates, Draw draw, "
-    "int weight_exponent, int n_labels, float least, float most -> Tensor",
+    "train_steps_": "Parameters parameters, Batch batch, Rates rates, Tensor? lr_factors, "
+    "Offsets offsets, Draw draw, int weight_exponent, int n_labels, float least, float most "
+    "-> Tensor",
     "free_energy": "Tensor visible, int n_chains, Layer layer, Tensor visible_bias -> Tensor",
     "anneal": "Tensor visible, int n_chains, Model model, Tensor base_bias, Tensor betas, "
     "Draw draw -> (Tensor, Tensor)",

@@ -18,7 +18,7 @@ from ncg_fast import backends, ops
 from ncg_fast.backends import reference
 from ncg_fast.backends.formats import described, integers, is_sparse, pack_rows
 from ncg_fast.backends.numerics import BLOCK, HIDDEN_STREAM, PANEL, VISIBLE_STREAM, to_levels
-from ncg_fast.backends.records import Layer, Parameters, Phases, Rates
+from ncg_fast.backends.records import Layer, Offsets, Parameters, Phases, Rates
 from ncg_fast.benchmark.timing import Clock, host_clock, in_turn, quartiles
 from ncg_fast.model.digits import TRAINING_DIGITS
 from ncg_fast.model.rbm import RBM
@@ -130,7 +130,7 @@ class Case:
         exponent = self.rbm._model(TRAINING_DIGITS).weight_exponent
         expected = [written.to("cpu", copy=True) for written in self.checked_parameters()]
         rates = Rates(**_RATES)
-        reference.ncg_update_(Parameters(*expected), phases, rates, exponent, 0)
+        reference.ncg_update_(Parameters(*expected), phases, rates, Offsets(), exponent, 0)
         self.train_step(n_steps)
         same("train_step_", self.checked_parameters(), expected)
 

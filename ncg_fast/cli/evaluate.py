@@ -23,6 +23,7 @@ from ncg_fast.evaluation import (
     diagnostics,
     partition,
 )
+from ncg_fast.experiments import config as run_config
 from ncg_fast.experiments import run_folder
 from ncg_fast.experiments import setup as experiment
 from ncg_fast.experiments.config import CONFIG_NAME, Config
@@ -45,8 +46,10 @@ machine. --bounds shows by how much: AIS upward and downward hold log Z between 
 _N_CHAINS = 100
 _BETAS = "number of inverse temperatures of AIS, closer towards 1"
 _AUTHORS = "the 14501 of the NCG authors"
+_READING = run_config.OPTIONS["levels"], run_config.OPTIONS["alphabet"]  # of --data
 OPTIONS = (
     Option("data", str, None, "data set, as in train", "NAME_OR_PATH", otherwise="that of the run"),
+    *_READING,
     Option("chains", int, _N_CHAINS, "chains of AIS", "N", within=(2, MAX_CHAINS)),
     Option("betas", int, None, _BETAS, "N", within=(2, MAX_SWEEPS), otherwise=_AUTHORS),
     Option("bounds", bool, False, "NLL from both sides: AIS upward and downward"),
@@ -73,7 +76,13 @@ def run(args: argparse.Namespace) -> int:
         rule = f"--data must be given where {CONFIG_NAME} is not beside the model"
         raise ValueError(f"{rule}, got {args.model}. Name the data set.")
     config = config or Config(classes=tuple(range(rbm.n_labels)) or None)
-    task = experiment.load(config if args.data is None else replace(config, data=args.data))
+    reading = {option.name: getattr(args, option.name) for option in _READING}
+    if args.data is not None:
+        config = replace(config, data=args.data, **reading)
+    elif alone := [f"--{name}" for name, value in reading.items() if value is not None]:
+        rule = "--levels and --alphabet must go with --data"
+        raise ValueError(f"{rule}, got {' '.join(alone)} alone. Name the data set.")
+    task = experiment.load(config)
     rbm, task = rbm.to(device), experiment.moved(task, device)
     ais = {"n_chains": args.chains, "betas": args.betas, "seed": args.seed}
     ais |= {"data": task.train.rows, "progress": sys.stderr.isatty()}
@@ -82,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
     found: dict[str, Any] = {
         "model": args.model,
         "data": task.name,
+        "values": task.taken_as,
         "machine": repr(rbm),
         "log_partition": log_z.value,
         "log_partition_standard_error": log_z.standard_error,
@@ -157,7 +167,8 @@ def _measure(rbm: RBM, part: Part, log_z: LogPartition | LogPartitionBounds) -> 
 
 def _table(found: dict[str, Any], n_sweeps: int) -> str:
     """Train and test side by side."""
-    lines = [f"{found['model']} on {found['data']}: {found['machine']}", ""]
+    lines = [f"{found['model']} on {found['data']}: {found['machine']}"]
+    lines += [f"Values: {found['values']}", ""]
     parts = found["train"], found["test"]
     names = {"nll": "NLL, nats per row", "pseudo_nll": "pseudo-NLL, nats per row"}
     if with_bounds := "nll_upper" in parts[0]:

@@ -40,7 +40,9 @@ def add(group: Any, options: Iterable[Option], *, with_defaults: bool = True) ->
     """Adds options to a parser or a group; without defaults None tells what was not given."""
     for option in options:
         settings: dict[str, Any] = {"action": "store_true"}
-        if option.kind is not bool:
+        if option.default is True:
+            settings = {"action": argparse.BooleanOptionalAction}
+        elif option.kind is not bool:
             settings = {"type": option.kind, "metavar": option.metavar}
         if option.choices:
             settings["choices"] = option.choices

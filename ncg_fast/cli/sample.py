@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     classes = tuple(range(rbm.n_labels)) if config is None else config.classes
     clamp = _clamp(rbm, args, classes or ())
     clamp = None if clamp is None else clamp.to(device)
-    samples = rbm.to(device).manual_seed(args.seed).sample(args.n, args.steps, clamp=clamp)
+    samples = rbm.to(device).sample(args.n, args.steps, clamp=clamp, seed=args.seed)
     shape = args.image_shape or (config.image_shape if config else None)
     contents = {path: _contents(path, samples, shape, rbm.n_labels) for path in paths}
     for path, content in contents.items():

@@ -18,22 +18,25 @@ from ncg_fast.experiments import run_folder
 from ncg_fast.experiments import setup as experiment
 from ncg_fast.experiments.config import GROUPS, Config
 from ncg_fast.experiments.setup import Experiment
+from ncg_fast.experiments.tensorboard import TensorBoard
 from ncg_fast.model.rbm import RBM
 from ncg_fast.training import checkpoint
 from ncg_fast.training import options as training
-from ncg_fast.training.fit import fit
+from ncg_fast.training.fit import Callback, fit
 from ncg_fast.training.history import EpochRecord, History
 
 SUMMARY = "Train a machine."
 EXAMPLES = """\
 examples:
   ncg-fast train                                    data set digits, in seconds
-  ncg-fast train --data mnist --hidden 500 --density 0.5 --steps 10 --batch-size 50 \\
-                 --lr 0.1 --lr-strength 0.5 --epochs 10
-  ncg-fast train --data rows.npz --persistent --chains 100 --steps 1
+  ncg-fast train --data mnist --hidden 500          half of the connections, learned
+  ncg-fast train --data mnist --hidden 500 --recipe paper
+  ncg-fast train --data rows.npz --no-persistent --steps 10 --lr-decay none
   ncg-fast train --data mnist --labels              classifies, too
   ncg-fast train --output runs/mnist-1 --resume     goes on after Ctrl-C or a crash
-  ncg-fast train --output runs/mnist-1 --resume --epochs 60
+
+A rate that falls does so over the whole run, whose --epochs then stay; with --lr-decay none a
+run goes on for as long as you like.
 
 A run folder holds config.json, metrics.jsonl (a line an epoch), checkpoint.safetensors,
 model.safetensors and figures/*.png."""
@@ -52,6 +55,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         chosen = (each for each in run_config.OPTIONS.values() if each.group == name)
         options.add(group, chosen, with_defaults=False)
     group.add_argument("--no-figures", action="store_true", help="draw none")
+    text = "write each epoch to tensorboard/ in the run folder, too"
+    group.add_argument("--tensorboard", action="store_true", help=text)
     options.add(group, (options.DEVICE, options.THREADS))
     group.add_argument("--quiet", action="store_true", help="print errors only")
 
@@ -61,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     started, device = time.perf_counter(), options.device(args.device)
     given: dict[str, Any] = {name: getattr(args, name) for name in run_config.OPTIONS}
     given = {name: value for name, value in given.items() if value is not None}
-    config = run_config.resumed(args.output, given) if args.resume else Config(**given)
+    config = run_config.resumed(args.output, given) if args.resume else run_config.chosen(given)
     _check(args.prog, config)
     if args.output is not None and not args.resume:
         run_folder.check_free(args.output)
@@ -69,12 +74,14 @@ def run(args: argparse.Namespace) -> int:
     _check_batch(task.config, len(task.train.rows))
     rbm = experiment.machine(task).to(device)
     task = experiment.moved(task, device)
+    config = task.config
     records = _done(args, config)
     folder = Path(args.output) if args.resume else run_folder.create(args.output, task.name)
     if not args.quiet:
         verb, n_rows = "Resuming" if args.resume else "Training", len(task.train.rows)
         machine = f"after epoch {len(records)}" if records else repr(rbm)
         print(f"{verb} in {folder}: {task.name}, {n_rows} rows, {machine}", flush=True)
+        print(f"Values    {task.taken_as}", flush=True)
 
     first_density = rbm.density
     history = _fit(args, task, folder, rbm, records)
@@ -85,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"ncg-fast train: {done}. {remedy}", file=sys.stderr)
         return 130
     checkpoint.save(rbm, folder / run_folder.MODEL_NAME)
-    figures = "none" if args.no_figures else _draw(folder, rbm, task.config, history)
+    figures = "none" if args.no_figures else _draw(folder, rbm, task, history)
     if not args.quiet:
         lines = _changes(history, first_density) + _likelihood(rbm, task, history)
         lines += evaluate.accuracy_lines(rbm, task)
@@ -118,7 +125,7 @@ def _done(args: argparse.Namespace, config: Config) -> list[dict[str, Any]]:
     if not (args.resume and saved.exists()):
         return []
     done = checkpoint.load_checkpoint(saved)[1].history
-    if config.epochs < len(done):
+    if config.n_epochs < len(done):
         rule = f"--epochs must be at least the {len(done)} that {args.output} has done"
         raise ValueError(f"{rule}, got {config.epochs}. It counts those, too.")
     return done
@@ -135,21 +142,26 @@ def _fit(
     def record(_: RBM, measured: EpochRecord) -> None:
         run_folder.append_record(folder, asdict(measured))
         if measured.train_nll is not None and not (args.quiet or with_bar):
-            print(_progress(measured, config.epochs), flush=True)
+            print(_progress(measured, config.n_epochs), flush=True)
 
     try:
         run_folder.write_start(folder, config, done)
         chosen = {name: getattr(config, name) for name in training.OPTIONS}
-        return fit(
-            rbm,
-            task.train.rows,
-            **{**chosen, "nll_every": config.nll_interval},
-            callbacks=[record],
-            progress=with_bar,
-            x_held_out=task.test.rows,
-            checkpoint_dir=folder,
-            resume=args.resume,
-        )
+        with contextlib.ExitStack() as closed_after:
+            callbacks: list[Callback] = [record]
+            if args.tensorboard:
+                board = TensorBoard(folder / "tensorboard", config.image_shape)
+                callbacks.append(closed_after.enter_context(board))
+            return fit(
+                rbm,
+                task.train.rows,
+                **{**chosen, "nll_every": config.nll_interval},
+                callbacks=callbacks,
+                progress=with_bar,
+                x_held_out=task.test.rows,
+                checkpoint_dir=folder,
+                resume=args.resume,
+            )
     except BaseException as error:
         if before is None and not saved.exists():
             run_folder.discard(folder)  # nothing was trained: the name stays free
@@ -165,10 +177,11 @@ def _progress(measured: EpochRecord, epochs: int) -> str:
     return f"Epoch {measured.epoch} of {epochs}: {nll}, density {measured.density:.3f}"
 
 
-def _draw(folder: Path, rbm: RBM, config: Config, history: History) -> str:
+def _draw(folder: Path, rbm: RBM, task: Experiment, history: History) -> str:
     """Where the figures are, or why there are none; a trained machine is worth keeping without."""
     try:
-        plot.draw(folder, rbm, config.image_shape, config.seed, history.to_dicts())
+        given = task.config.image_shape, task.config.seed, history.to_dicts(), task.train.rows
+        plot.draw(folder, rbm, *given)
     except RuntimeError as error:
         return f"none: {error}"
     except OSError as error:

@@ -1,46 +1,31 @@
-"""Files of rows: what ``data.load`` reads, checked, and split into train and test."""
+"""Rows of a file or a folder, checked, and split into train and test."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[Any]]
-
-_FILE_KEYS = r"(x_)?(train|test)|x|valid|y|y_(train|test|valid)|d|alphabet"
-
-
-def fault(argument: str, rule: str, actual: str, remedy: str) -> ValueError:
-    """The error of a data set or of an argument of ``load``."""
-    return ValueError(f"data.load: {argument} must {rule}, got {actual}. {remedy}.")
+from ncg_fast.data.formats import Array, fault, no_rows, read
+from ncg_fast.data.levels import taken
 
 
 class Source(NamedTuple):
-    """Checked rows of shape (n, n_visible) or (n, rows, cols), not yet binarised."""
+    """Checked rows of shape (n, n_visible) or (n, rows, cols), not yet binarised.
+
+    Attributes:
+        largest: the value that stands for probability 1.
+        n_states: where the rows are states, one-hot: how many there are; else 0.
+    """
 
     train: Array
     test: Array
     train_labels: Array | None = None
     test_labels: Array | None = None
-
-
-def read(path: Path) -> dict[str, Array]:
-    """The arrays of a .npz file that ``load`` knows, or the one of a .npy file, as x."""
-    try:
-        # Opened here because numpy leaves the file open when the archive is damaged.
-        with path.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                return {"x": loaded}
-            keys = [key for key in loaded.files if re.fullmatch(_FILE_KEYS, key)]
-            return {key: np.asarray(loaded[key]) for key in keys}
-    except Exception as error:  # a damaged archive raises a dozen kinds, all with one meaning
-        actual = f"{path}: {type(error).__name__}: {error}"
-        remedy = "Check the path, or save the file again with numpy.savez, without objects"
-        raise fault("name_or_path", "be a sound .npz or .npy file", actual, remedy) from error
+    largest: int = 1
+    n_states: int = 0
 
 
 def read_folder(folder: Path) -> dict[str, Array]:
@@ -62,30 +47,51 @@ def read_folder(folder: Path) -> dict[str, Array]:
         raise fault(str(folder), "hold rows of one shape", str(error), "Resave them") from error
 
 
-def split(name: str, arrays: dict[str, Array]) -> Source:
+def split(name: str, arrays: dict[str, Array], levels: int | None = None) -> Source:
     """Training and test rows: the two arrays of these names, or a random fifth of one for tests."""
     arrays = {key.removeprefix("x_"): array for key, array in arrays.items()}
-    if {"train", "test"} <= arrays.keys():
-        train, test = (_part(name, part, arrays) for part in ("train", "test"))
-        kinds = [f"{rows.dtype} {rows.shape[1:]}" for rows, _ in (train, test)]
-        if kinds[0] != kinds[1]:
-            raise fault(name, "have train and test rows alike", " and ".join(kinds), "Resave them")
-        return Source(train[0], test[0], train[1], test[1])
-    part = next((part for part in ("x", "train", "test", "valid") if part in arrays), None)
-    if part is None:
-        raise fault(f"arrays of {name}", "be train and test, or x", str([*arrays]), "Rename them")
-    rows, labels = _part(name, part, arrays)
+    n_states = _n_states(arrays)
+    if levels is not None and (n_states or "d" in arrays):
+        rule = "be left out where rows are states or packed bits"
+        raise fault("levels", rule, str(levels), "Drop it")
+    both = {"train", "test"} <= arrays.keys()
+    names = ("train", "test") if both else ("x", "train", "test", "valid")
+    found = [part for part in names if part in arrays][: 2 if both else 1]
+    if not found:
+        raise no_rows(name, [*arrays])
+    parts, labels = zip(*(_part(name, part, arrays, n_states) for part in found), strict=True)
+    kinds = [f"{rows.dtype} {rows.shape[1:]}" for rows in parts]
+    if kinds[0] != kinds[-1]:
+        raise fault(name, "have train and test rows alike", " and ".join(kinds), "Resave them")
+    where = [f"{part} of {name}" for part in found]
+    rows, largest = taken(dict(zip(where, parts, strict=True)), levels)
+    if not both:
+        rows, labels = _parted(where[0], rows[0], labels[0])
+    return Source(rows[0], rows[1], labels[0], labels[1], largest, n_states)
+
+
+def _n_states(arrays: dict[str, Array]) -> int:
+    """Of the alphabet that comes with the rows; 0 without one."""
+    alphabet = arrays.get("alphabet", np.array("")).astype(str)
+    return alphabet.size if alphabet.ndim else len(alphabet.item())
+
+
+def _parted(
+    where: str, rows: Array, labels: Array | None
+) -> tuple[list[Array], tuple[Array | None, ...]]:
+    """Permuted by seed 0; the last fifth is for tests."""
     n = len(rows)
     if n < 2:
-        raise fault(f"{part} of {name}", "hold 2 rows or more", "1", "Save train and test arrays")
-    first, last = np.split(np.random.default_rng(0).permutation(n), [n - max(n // 5, 1)])
-    if labels is None:
-        return Source(rows[first], rows[last])
-    return Source(rows[first], rows[last], labels[first], labels[last])
+        raise fault(where, "hold 2 rows or more", "1", "Save train and test arrays")
+    order = np.split(np.random.default_rng(0).permutation(n), [n - max(n // 5, 1)])
+    labelled = [None if labels is None else labels[part] for part in order]
+    return [rows[part] for part in order], tuple(labelled)
 
 
-def _part(name: str, part: str, arrays: dict[str, Array]) -> tuple[Array, Array | None]:
-    """The rows of one part, unpacked or one-hot, and its labels, all checked."""
+def _part(
+    name: str, part: str, arrays: dict[str, Array], n_states: int
+) -> tuple[Array, Array | None]:
+    """The rows of one part, unpacked or one-hot, and its labels, all but values checked."""
     where, rows, d = f"{part} of {name}", arrays[part], arrays.get("d")
     if d is not None:
         packed = rows.dtype == np.uint8 and rows.ndim == 2 and d.ndim == 0 and d.dtype.kind in "iu"
@@ -93,17 +99,15 @@ def _part(name: str, part: str, arrays: dict[str, Array]) -> tuple[Array, Array 
             actual = f"{rows.dtype} {rows.shape} with d = {d}"
             raise fault(where, "be uint8 (n, ceil(d / 8))", actual, "Drop d, or pack the rows")
         rows = np.unpackbits(rows, axis=1, count=int(d))
-    alphabet = arrays.get("alphabet", np.array("")).astype(str)
-    n_states = alphabet.size if alphabet.ndim else len(alphabet.item())
     kinds = "iu" if n_states else "buif"
     if rows.dtype.kind not in kinds or rows.ndim not in (2, 3) or rows.size == 0:
         rule = "be numbers of shape (n, n_visible) or (n, rows, cols), not empty"
         raise fault(where, rule, f"{rows.dtype} {rows.shape}", "Reshape or convert it")
-    limit = n_states - 1 if n_states else 1 if rows.dtype.kind == "f" else 255
-    low, high = rows.min(), rows.max()  # NaN if there is one
-    if not (low >= 0 and high <= limit):
-        raise fault(where, f"lie in [0, {limit}]", f"{low} to {high}", "Rescale it, or drop NaN")
     if n_states:
+        low, high = rows.min(), rows.max()
+        if low < 0 or high >= n_states:
+            rule = f"hold states from 0 to {n_states - 1}, places in the alphabet"
+            raise fault(where, rule, f"{low} to {high}", "Complete the alphabet")
         rows = np.eye(n_states, dtype=np.uint8)[rows].reshape(len(rows), -1)
     labels = arrays.get("y" if part == "x" else f"y_{part}")
     n = len(rows)

@@ -53,8 +53,12 @@ def checked(op: str, betas: int | Tensor | None) -> Tensor:
     if checks.shows_values(ladder):
         first, last = float(ladder[0]), float(ladder[-1])
         if (first, last) != (0.0, 1.0):
-            rule, actual = "betas must begin with 0 and end with 1", f"{first:g} and {last:g}"
-            raise checks.error(op, rule, actual, "Add the ends, or turn it round.")
+            ends, rule = (
+                checks.apart(first, last, 0.0, 1.0),
+                "betas must begin with 0 and end with 1",
+            )
+            remedy = "Add the ends, or turn it round."
+            raise checks.error(op, rule, f"{ends[0]} and {ends[1]}", remedy)
     return ladder
 
 

@@ -12,12 +12,17 @@ from typing import Any, Literal
 from ncg_fast import files
 from ncg_fast.checks import MAX_UNITS
 from ncg_fast.connectivity.masks import PATTERNS
+from ncg_fast.data.formats import SUFFIXES
+from ncg_fast.data.levels import MAX_LEVELS
+from ncg_fast.experiments import recipes
+from ncg_fast.experiments.recipes import DEFAULT, RECIPES
 from ncg_fast.option import declared, option
 from ncg_fast.training.options import RATE, SHARE, TrainingOptions
 
 CONFIG_NAME = "config.json"
 GROUPS = "data", "machine", "learning", "run"  # in the order of --help
 _data, _machine = partial(option, group="data"), partial(option, group="machine")
+_learning = partial(option, group="learning")
 
 
 @dataclass(frozen=True)
@@ -25,15 +30,38 @@ class Config(TrainingOptions):
     """Options of a training run, and their defaults.
 
     Attributes:
-        batch_size: None until the data set is known: then min(50, rows).
+        batch_size: None until the data set is known: then the recipe's, at most 1/50 of the rows
+            where these are more than 500.
+        epochs: None until the data set is known: then as many as make 5000 mini-batches, in
+            [64, 500].
         image_shape: (rows, cols) of the data set's images, or None.
         classes: the source's number of each label unit's class, or None without label units.
     """
 
+    recipe: str = _learning(
+        DEFAULT,
+        "; ".join(f"{name}: {recipe.summary}" for name, recipe in RECIPES.items()),
+        "NAME",
+        choices=tuple(RECIPES),
+    )
     data: str = _data(
         "digits",
-        "digits, mnist, fashion-mnist, bars-and-stripes-N, a set of $NCG_FAST_DATA, .npz, .npy",
+        "digits, mnist, fashion-mnist, bars-and-stripes-N, a set of $NCG_FAST_DATA, or a file: "
+        f"{SUFFIXES}",
         "NAME_OR_PATH",
+    )
+    levels: int | None = _data(
+        None,
+        "how many whole numbers from 0 on the values of a file can be",
+        "N",
+        within=(2, MAX_LEVELS),
+        otherwise="as the data set says",
+    )
+    alphabet: str | None = _data(
+        None,
+        "letters of a FASTA file in the order of their states, as in --alphabet=-ACGU",
+        "LETTERS",
+        otherwise="as the data set says",
     )
     binarize: Literal["stochastic", "threshold", "none"] = _data(
         "stochastic",
@@ -55,17 +83,17 @@ class Config(TrainingOptions):
         within=SHARE,
     )
     weight_init: str = _machine(
-        "uniform",
+        "normal",
         "distribution of the initial weights: uniform or normal",
         "NAME",
         choices=("uniform", "normal"),
     )
     weight_scale: float = _machine(
-        0.1, "half width of uniform, standard deviation of normal weights", "X", within=RATE
+        0.03, "half width of uniform, standard deviation of normal weights", "X", within=RATE
     )
     visible_bias: str = _machine(
         "data",
-        "initial visible biases: data, log-odds of each unit's mean; zero, as in the paper",
+        "initial visible biases: data, log-odds of each unit's mean; zero",
         "NAME",
         choices=("data", "zero"),
     )
@@ -73,11 +101,16 @@ class Config(TrainingOptions):
     classes: tuple[int, ...] | None = None
 
     @property
+    def n_epochs(self) -> int:
+        """Epochs, 0 before the data set is known."""
+        return self.epochs or 0
+
+    @property
     def nll_interval(self) -> int:
         """Epochs between estimates of the NLL, 0: none; grey rows have none."""
         if self.binarize == "none":
             return 0
-        return max(1, self.epochs // 4) if self.nll_every is None else self.nll_every
+        return max(1, self.n_epochs // 4) if self.nll_every is None else self.nll_every
 
 
 OPTIONS = {
@@ -86,6 +119,11 @@ OPTIONS = {
 _NAMES = {each.key: name for name, each in OPTIONS.items()} | {
     name: name for name in ("image_shape", "classes")
 }
+
+
+def chosen(given: Mapping[str, Any]) -> Config:
+    """The options of a new run: those given, else the recipe's, else the defaults."""
+    return Config(**recipes.options(given))
 
 
 def resumed(folder: str | None, given: Mapping[str, Any]) -> Config:
@@ -102,10 +140,12 @@ def resumed(folder: str | None, given: Mapping[str, Any]) -> Config:
         raise ValueError("--resume needs --output, got none. Name the run folder.")
     config = read(Path(folder))
     for name, value in given.items():
-        before = getattr(config, name)
-        if not OPTIONS[name].may_change and value != before:
+        before, why = getattr(config, name), ""
+        if name == "epochs" and (config.average or config.lr_decay != "none"):
+            why = f", for its rates or averages depend on the last of the {before}"
+        if (why or not OPTIONS[name].may_change) and value != before:
             rule = f"{OPTIONS[name].on_command_line} must stay {before} with --resume"
-            raise ValueError(f"{rule}, got {value}. Leave it out, or start a new run.")
+            raise ValueError(f"{rule}{why}, got {value}. Leave it out, or start a new run.")
     return replace(config, **given)
 
 

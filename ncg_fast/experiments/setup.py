@@ -11,9 +11,11 @@ from torch import Tensor
 from ncg_fast import connectivity, data
 from ncg_fast.evaluation import classification
 from ncg_fast.experiments.config import Config
+from ncg_fast.experiments.recipes import RECIPES
 from ncg_fast.model.rbm import RBM
 
-_BATCH_SIZE = 50
+_EPOCHS, _MOST_EPOCHS, _BATCHES = 64, 500, 5000  # where options do not say
+_LEAST_BATCH, _BATCHES_OF_EPOCH = 10, 50
 
 
 class Part(NamedTuple):
@@ -24,30 +26,49 @@ class Part(NamedTuple):
 
 
 class Experiment(NamedTuple):
-    """Training and test rows, the data set's name, and the options with what the data set says."""
+    """Training and test rows of a data set, and what the data set says.
+
+    Attributes:
+        name: of the data set.
+        taken_as: what its values were taken as, in words.
+        config: the options of the run, with what depends on the data set.
+    """
 
     train: Part
     test: Part
     name: str
+    taken_as: str
     config: Config
 
 
 def load(config: Config) -> Experiment:
-    """Loads the data set of a run; classes and batch size that config holds stay.
+    """Loads the data set of a run; classes, batch size and epochs that config holds stay.
 
     Raises:
         ValueError: no such data set, labels that are missing or not among the classes.
         RuntimeError: the data set is out of reach.
     """
-    source = data.load(config.data, binarize=_binarize(config), seed=config.seed)
+    source = data.load(
+        config.data,
+        binarize=_binarize(config),
+        seed=config.seed,
+        levels=config.levels,
+        alphabet=config.alphabet,
+    )
     config = replace(config, image_shape=source.image_shape)
     if config.labels and config.classes is None:
         config = replace(config, classes=_classes(source))
     train = _part(source, source.train, source.train_labels, config)
     test = _part(source, source.test, source.test_labels, config)
-    if config.batch_size is None:
-        config = replace(config, batch_size=min(_BATCH_SIZE, len(train.rows)))
-    return Experiment(train, test, source.name, config)
+    batch_size = config.batch_size
+    if batch_size is None:
+        batch_size = _batch_size(config, len(train.rows))
+        config = replace(config, batch_size=batch_size)
+    if config.epochs is None:
+        n_batches = -(-len(train.rows) // batch_size)
+        epochs = min(max(_EPOCHS, -(-_BATCHES // n_batches)), _MOST_EPOCHS)
+        config = replace(config, epochs=epochs)
+    return Experiment(train, test, source.name, source.taken_as, config)
 
 
 def moved(task: Experiment, device: torch.device) -> Experiment:
@@ -93,6 +114,12 @@ def machine(task: Experiment) -> RBM:
         with torch.no_grad():
             rbm.visible_bias.copy_(torch.logit((total + 1) / (n_rows + 2)))
     return rbm
+
+
+def _batch_size(config: Config, n_rows: int) -> int:
+    """That of the recipe; fewer rows where there would be few mini-batches."""
+    few = max(_LEAST_BATCH, n_rows // _BATCHES_OF_EPOCH)
+    return min(RECIPES[config.recipe].batch_size, few, n_rows)
 
 
 def _binarize(config: Config) -> data.Binarize | None:

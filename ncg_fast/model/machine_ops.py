@@ -25,6 +25,7 @@ from ncg_fast.model.digits import (
     check_biases,
 )
 from ncg_fast.model.draws import reserved
+from ncg_fast.ops.arguments import of_states
 
 HIDDEN, VISIBLE = "hidden", "visible"
 
@@ -72,24 +73,20 @@ def _from(of: str) -> str:
 
 
 def _mean(op: str, states: Tensor, machine: Machine, of: str) -> Tensor:
-    rows = units.valued(op, _from(of), states)
+    rows = units.unread(op, _from(of), states)
     layer = machine.layer(of, EVALUATION_DIGITS)
     backend = backends.select(states.device.type)
-    mean: Tensor = backend.mean(states=units.encoded(rows), n_chains=len(rows), layer=layer)
-    return mean
+    return of_states(
+        op, _from(of), lambda read: backend.mean(states=read, n_chains=len(rows), layer=layer), rows
+    )
 
 
 def _free_energy(op: str, visible: Tensor, machine: Machine) -> Tensor:
-    rows = units.valued(op, VISIBLE, visible)
-    model = machine.model(EVALUATION_DIGITS)
-    backend = backends.select(visible.device.type)
-    energy: Tensor = backend.free_energy(
-        visible=units.encoded(rows),
-        n_chains=len(rows),
-        layer=model.hidden_layer,
-        visible_bias=model.visible_bias,
-    )
-    return energy
+    rows = units.unread(op, VISIBLE, visible)
+    model, backend = machine.model(EVALUATION_DIGITS), backends.select(visible.device.type)
+    given = {"n_chains": len(rows), "layer": model.hidden_layer}
+    given["visible_bias"] = model.visible_bias
+    return of_states(op, VISIBLE, lambda read: backend.free_energy(visible=read, **given), rows)
 
 
 def _sample(op: str, states: Tensor, machine: Machine, draws: Tensor, of: str) -> Tensor:

@@ -18,7 +18,7 @@ from ncg_fast.backends.numerics import (
     VISIBLE_STREAM,
     exponent_range,
 )
-from ncg_fast.backends.records import Batch, Draw, Gradients, Model, Parameters, Rates
+from ncg_fast.backends.records import Batch, Draw, Gradients, Model, Offsets, Parameters, Rates
 from ncg_fast.model import draws, gradients, machine_ops, units
 from ncg_fast.model.digits import TRAINING_DIGITS, DigitCache, Digits, publish
 from ncg_fast.model.machine_ops import HIDDEN, VISIBLE, Machine
@@ -196,8 +196,11 @@ class RBM(nn.Module):
         if name in state_dict:
             strength = checks.dense(op, "connection_strength", state_dict[name])
             if not ((strength >= 0) & (strength <= 1)).all():
-                rule, remedy = "connection_strength must be in [0, 1]", "Use .clamp(0, 1)."
-                raise checks.error(op, rule, "values outside, or NaN", remedy)
+                found, rule = checks.seen(strength), "connection_strength must be in [0, 1]"
+                remedy = "Load an earlier state."
+                if not math.isnan(found.low):
+                    remedy = "Use .clamp(0, 1), as update_mask_ does."
+                raise checks.error(op, rule, str(found), remedy)
         super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -512,6 +515,7 @@ class RBM(nn.Module):
         *,
         clamp: Tensor | None = None,
         start: Tensor | None = None,
+        seed: int | None = None,
     ) -> Tensor:
         """Draws visible states by n_steps sweeps from a start.
 
@@ -520,21 +524,27 @@ class RBM(nn.Module):
             n_steps: sweeps, at least 1.
             clamp: as in ``gibbs_steps``: conditional samples.
             start: (n, n_visible), as in ``forward``; None: independent units, sigmoid(b_j).
+            seed: in [0, 2**63): draws of this call alone, those of a machine after
+                ``manual_seed``, while the machine's own stay, so that a callback of ``fit`` may
+                sample and training goes on as without it; None: the machine's next draws.
 
         Returns:
             0/1 states, uint8 (n, n_visible).
 
         Raises:
-            ValueError: a wrong n, n_steps, clamp or start, NaN or inf in the parameters.
+            ValueError: a wrong n, n_steps, clamp, start or seed, NaN or inf in the parameters.
 
         Note:
-            Deterministic by the machine's seed and the calls before. Samples are exact only as
-            n_steps grows, and a machine with separate modes needs very many: start from data, or
-            use ``sampling.parallel_tempering``.
+            Deterministic by ``seed``, or by the machine's seed and the calls before. Samples are
+            exact only as n_steps grows, and a machine with separate modes needs very many: start
+            from data, or use ``sampling.parallel_tempering``.
 
         Example:
-            >>> RBM(6, 4).sample(3, n_steps=10).shape
+            >>> rbm = RBM(6, 4)
+            >>> rbm.sample(3, n_steps=10).shape
             torch.Size([3, 6])
+            >>> torch.equal(rbm.sample(3, 10, seed=1), rbm.sample(3, 10, seed=1))
+            True
         """
         op = "RBM.sample"
         n = checks.integer(op, "n", n, 1, checks.MAX_CHAINS)
@@ -547,8 +557,11 @@ class RBM(nn.Module):
                 raise checks.error(op, rule, len(given), remedy)
         if clamp is not None:
             clamp = units.as_clamp(op, clamp, n, self.n_visible)
+        own = self._draws
+        if seed is not None:
+            own = draws.new(checks.integer(op, "seed", seed, 0, checks.MAX_SEED))
         first, held = int(given is None), None
-        with draws.reserved(self._draws, first + n_steps) as mine:
+        with draws.reserved(own, first + n_steps) as mine:
             if given is None:
                 rows = self._independent(n, mine.draw)
             else:
@@ -782,17 +795,26 @@ class RBM(nn.Module):
         return weight, visible, hidden
 
     def _train(
-        self, batch: Batch, rates: Rates, velocities: Velocities | None, *, static: bool
+        self,
+        batch: Batch,
+        rates: Rates,
+        velocities: Velocities | None,
+        *,
+        static: bool,
+        lr_factors: Tensor | None = None,
+        offsets: Offsets | None = None,
     ) -> tuple[int, int]:
         """Checked batches, one after the other; connections switched on and off.
 
         A call of the op ends where the weights ask for other digits, and the next goes on.
+        lr_factors: of the rates, one a batch, and offsets of centred gradients, checked, as
+        ``ops.train_steps_`` takes them.
         """
         machine = self._machine().detached()
         strength = machine.connection_strength if self._learns_mask() and not static else None
         weight, _, mask, visible_bias, hidden_bias, n_labels = machine
         n_on = n_off = n_done = 0
-        n_sweeps = batch.n_steps * len(batch.visible_data)
+        n_sweeps, centre = batch.n_steps * len(batch.visible_data), offsets or Offsets()
         with draws.reserved(self._draws, n_sweeps) as mine:
             while n_done < len(batch.visible_data):
                 digits = machine.digits(TRAINING_DIGITS)
@@ -800,7 +822,17 @@ class RBM(nn.Module):
                 parameters = Parameters(weight, strength, mask, *biases, *held, *(velocities or ()))
                 left = batch._replace(visible_data=batch.visible_data[n_done:])
                 draw = mine.draw._replace(step=mine.draw.step + mine.n_used)
-                given = *parameters, *left, *rates, *draw, digits.exponent, n_labels
+                factors = None if lr_factors is None else lr_factors[n_done:]
+                given = (
+                    *parameters,
+                    *left,
+                    *rates,
+                    factors,
+                    *centre,
+                    *draw,
+                    digits.exponent,
+                    n_labels,
+                )
                 found = registered.train_steps_(*given, *exponent_range(digits.exponent))
                 max_abs, on, off, done = found.tolist()
                 n_done, n_on, n_off = n_done + int(done), n_on + int(on), n_off + int(off)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ncg_fast import backends, checks
+from ncg_fast.backends.formats import StateFormat, ones_of, state_format
 from ncg_fast.backends.numerics import to_levels
 from ncg_fast.checks import MAX_FLOAT32
 
@@ -52,7 +52,7 @@ def check_dtype(op: str, name: str, states: Tensor) -> None:
     dtype = states.dtype
     if dtype not in _FLOATS and dtype not in _INTEGERS and dtype != torch.bool:
         rule = f"{name} must be bool, an integer or floating (16 bits or more)"
-        remedy = f"Use {name}.to(torch.uint8), or .float() for probabilities."
+        remedy = "Pass real numbers." if dtype.is_complex else f"Use {name}.float()."
         raise checks.error(op, rule, str(dtype), remedy)
 
 
@@ -60,30 +60,29 @@ def valued(op: str, name: str, rows: Tensor) -> Tensor:
     """Rows as bool where all are 0 or 1, else floating and in [0, 1]; without gradients.
 
     Raises:
-        ValueError: NaN, or values outside [0, 1].
+        ValueError: NaN, or values farther outside [0, 1] than rounding explains.
     """
     rows = rows.detach()
-    if rows.dtype == torch.bool:
-        return rows
-    ones = _as_ones(rows)
-    if ones is None:
-        _check_range(op, name, rows)
-        return rows
-    return ones
+    ones = ones_of(rows)
+    if ones is not None:
+        return ones
+    inside = checks.probabilities(op, name, rows)
+    return rows if inside is rows else valued(op, name, inside)
 
 
-def _as_ones(rows: Tensor) -> Tensor | None:
-    """Where rows are 1, or None where a value is neither 0 nor 1 (NaN, too).
+def unread(op: str, name: str, rows: Tensor) -> Tensor:
+    """Rows for ops that read, and check, rows themselves; others as ``valued``, then as levels.
 
-    By NumPy on the CPU: torch would share it out among threads, which after a pause takes longer
-    than the rest of a training step.
+    Raises:
+        ValueError: as in ``valued``, where the ops could not tell.
     """
-    if rows.device.type != "cpu" or rows.dtype == torch.bfloat16:
-        ones = rows == 1
-        return ones if torch.equal(rows != 0, ones) else None
-    values = rows.numpy()
-    found = values == 1
-    return torch.from_numpy(found) if np.array_equal(values != 0, found) else None
+    rows = rows.detach()
+    if rows.dtype in (torch.float16, torch.bfloat16):
+        return rows.float()
+    if state_format(rows) is StateFormat.ROWS:
+        return rows
+    rows = valued(op, name, rows)  # of float64, that float32 might round to 0 or 1
+    return rows if rows.dtype == torch.bool else to_levels(rows)
 
 
 def checked(
@@ -93,22 +92,6 @@ def checked(
     if checks.dense(op, name, states).dim() not in (1, 2) or states.shape[-1] != n_units:
         raise _shape_error(op, name, states, n_units, "n_rows, n_units", "any")
     return valued(op, name, rows_of(op, name, states, n_units, weight))
-
-
-def _check_range(op: str, name: str, rows: Tensor) -> None:
-    """Probabilities; of integers, which hold some other value than 0 and 1, none are."""
-    low, high = (float(end) for end in torch.aminmax(rows))  # NaN propagates through both
-    remedy = "Binarise it, or scale it to probabilities."
-    if 1 < high <= 255:
-        remedy = f"Binarise it, or pass {name} / 255 as probabilities."
-    if not rows.dtype.is_floating_point:
-        rule, actual = f"{name} must hold only 0 and 1", f"values in [{low:g}, {high:g}]"
-        raise checks.error(op, rule, actual, remedy)
-    if not 0 <= low <= high <= 1:
-        actual = f"values in [{low:g}, {high:g}]"
-        if not low <= high:
-            actual, remedy = "NaN", f"Fill what is missing: torch.nan_to_num({name}, nan=0.5)."
-        raise checks.error(op, f"{name} must hold values in [0, 1]", actual, remedy)
 
 
 def encoded(rows: Tensor) -> Tensor:
@@ -153,8 +136,8 @@ def encode_clamp(op: str, clamp: Tensor) -> tuple[Tensor, Tensor]:
     """A clamp (0 or 1 where held, NaN where free) as packed (values, held)."""
     held, ones = ~torch.isnan(clamp), clamp == 1
     if not (ones | (clamp == 0) | ~held).all():
-        rule = "clamp must hold only 0, 1 and NaN"
-        raise checks.error(op, rule, "other values", "Binarise it.")
+        rule, remedy = "clamp must hold only 0, 1 and NaN", "Pass NaN where a unit is free."
+        raise checks.error(op, rule, str(checks.seen(clamp[held])), remedy)
     return encoded(ones), encoded(held)
 
 

@@ -6,6 +6,9 @@ looked at: see ``ncg_fast.ops``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -17,6 +20,7 @@ from ncg_fast.backends.formats import (
     described,
     is_sparse,
     n_words,
+    ones_of,
     sparse_words,
     state_format,
 )
@@ -32,10 +36,12 @@ from ncg_fast.checks import (
     MAX_SEED,
     MAX_STEP,
     MAX_UNITS,
+    apart,
     axes,
     dense,
     error,
     integer,
+    probabilities,
     same_device,
     shows_values,
     tensor,
@@ -52,12 +58,33 @@ def packed(op: str, name: str, states: Tensor, n_units: int, n_chains: int) -> T
     return tensor(op, name, states, StateFormat.PACKED.value, shape, words, "Use pack_states.")
 
 
-def states(op: str, name: str, given: Tensor, n_units: int, n_chains: int) -> Tensor:
-    """Packed states, or levels, of n_chains rows."""
-    if not isinstance(given, Tensor) or state_format(given) is StateFormat.PACKED:
+def states(
+    op: str, name: str, given: Tensor, n_units: int, n_chains: int, *, rows: bool = False
+) -> Tensor:
+    """Packed states, or levels, of n_chains rows; or a user's rows, if the op takes them."""
+    kind = state_format(given) if isinstance(given, Tensor) else StateFormat.PACKED
+    if kind is StateFormat.PACKED or (kind is StateFormat.ROWS and not rows):
         return packed(op, name, given, n_units, n_chains)
     integer(op, "n_chains", n_chains, 0, MAX_CHAINS)
-    return tensor(op, name, given, StateFormat.LEVELS.value, (n_chains, n_units), "(B, n_units)")
+    return tensor(op, name, given, given.dtype, (n_chains, n_units), "(B, n_units)")
+
+
+def of_states(
+    op: str, name: str, function: Callable[..., Tensor], states: Tensor, *others: Any
+) -> Tensor:
+    """What a registered op makes of states, which may be a user's rows.
+
+    Raises:
+        ValueError: the back end found values that are no states, and of rows also which.
+    """
+    try:
+        return function(states, *others)
+    except ValueError:
+        if state_format(states) is StateFormat.ROWS and ones_of(states) is None:
+            inside = probabilities(op, name, states)
+            if inside is not states:  # rounding had put some outside
+                return function(inside, *others)
+        raise
 
 
 def digits(op: str, name: str, given: Tensor, n_out: int, n_in: int) -> Tensor:
@@ -108,7 +135,9 @@ def exponent(op: str, weight_exponent: int) -> int:
     return integer(op, "weight_exponent", weight_exponent, MIN_EXPONENT, MAX_EXPONENT)
 
 
-def layer(op: str, side: str, given: Tensor, one_way: Layer, n_chains: int) -> Layer:
+def layer(
+    op: str, side: str, given: Tensor, one_way: Layer, n_chains: int, *, rows: bool = False
+) -> Layer:
     """States, digits and bias of one half step, from ``side``, "visible" or "hidden", to the other.
 
     Returns:
@@ -120,7 +149,7 @@ def layer(op: str, side: str, given: Tensor, one_way: Layer, n_chains: int) -> L
     n_out = len(bias(op, other_bias, biases))
     shape = axes(op, side, given, ("n_units", "words"))
     n_in = shape[0] if state_format(given) is StateFormat.PACKED else shape[1]
-    states(op, side, given, n_in, n_chains)
+    states(op, side, given, n_in, n_chains, rows=rows)
     digits(op, to_other, held, n_out, n_in)
     exponent(op, weight_exponent)
     if not given.device == held.device == biases.device:
@@ -179,6 +208,7 @@ def ladder(op: str, betas: Tensor) -> Tensor:
             raise error(op, "betas must either rise or fall", actual, "Sort them.")
         first, last = float(betas[0]), float(betas[-1])
         if not (0 <= first <= 1 and 0 <= last <= 1):
-            actual = f"ends {first:g} and {last:g}"
-            raise error(op, "betas must be in [0, 1]", actual, "Scale them.")
+            ends = apart(first, last, 0.0, 1.0)
+            actual, remedy = f"ends {ends[0]} and {ends[1]}", "Pass inverse temperatures up to 1."
+            raise error(op, "betas must be in [0, 1]", actual, remedy)
     return betas

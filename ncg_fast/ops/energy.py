@@ -22,7 +22,7 @@ def free_energy(
     """F(v) = -b.v - sum_i log(1 + exp(c_i + sum_j A_ij W_ij v_j)).
 
     Args:
-        visible: packed states, or levels, of B = n_chains rows.
+        visible: packed states, levels or rows of B = n_chains rows, as in ``hidden_mean``.
         to_hidden: digits from ``pack_weights``.
         visible_bias: (n_visible,) float32.
         hidden_bias: (n_hidden,) float32.
@@ -33,7 +33,7 @@ def free_energy(
         float64 (B,), nats.
 
     Raises:
-        ValueError: wrong shape, dtype, device or range.
+        ValueError: wrong shape, dtype, device or range; rows with NaN or values outside [0, 1].
         RuntimeError: no back end serves the device.
 
     Note:
@@ -48,11 +48,11 @@ def free_energy(
     """
     op, layer = "free_energy", Layer(to_hidden, hidden_bias, weight_exponent)
     n_visible = arguments.bias(op, "visible_bias", visible_bias).shape[0]
-    arguments.states(op, "visible", visible, n_visible, n_chains)
-    layer = arguments.layer(op, "visible", visible, layer, n_chains)
+    arguments.states(op, "visible", visible, n_visible, n_chains, rows=True)
+    layer = arguments.layer(op, "visible", visible, layer, n_chains, rows=True)
     checks.same_device(op, visible=visible, visible_bias=visible_bias)
-    energy: Tensor = registered.free_energy(visible, n_chains, *layer, visible_bias.detach())
-    return energy
+    given = visible, n_chains, *layer, visible_bias.detach()
+    return arguments.of_states(op, "visible", registered.free_energy, *given)
 
 
 def anneal(

@@ -9,7 +9,15 @@ import torch
 from torch import Tensor
 
 from ncg_fast.backends.formats import described, is_sparse
-from ncg_fast.backends.records import Batch, Gradients, Parameters, Phases, PhaseSums, Rates
+from ncg_fast.backends.records import (
+    Batch,
+    Gradients,
+    Offsets,
+    Parameters,
+    Phases,
+    PhaseSums,
+    Rates,
+)
 from ncg_fast.checks import (
     MAX_CHAINS,
     MAX_FLOAT32,
@@ -19,6 +27,7 @@ from ncg_fast.checks import (
     integer,
     number,
     same_device,
+    shows_values,
     tensor,
     typed,
 )
@@ -40,8 +49,8 @@ def _same_format(op: str, to_hidden: Tensor, to_visible: Tensor) -> None:
         raise error(op, rule, actual, "Use pack_weights for both.")
 
 
-def phases(op: str, given: Phases) -> tuple[int, int]:
-    """The four state matrices of the two phases; (n_hidden, n_visible)."""
+def phases(op: str, given: Phases, sizes: tuple[int, int] | None = None) -> tuple[int, int]:
+    """The four state matrices of the two phases; (n_hidden, n_visible), which may be known."""
     n_rows, n_hidden = axes(op, "hidden_data", given.hidden_data, ("n_rows", "n_hidden"))
     n_chains, _ = axes(op, "hidden_model", given.hidden_model, ("n_chains", "n_hidden"))
     n_visible, _ = axes(op, "visible_model", given.visible_model, ("n_visible", "words"))
@@ -50,6 +59,9 @@ def phases(op: str, given: Phases) -> tuple[int, int]:
     states(op, "visible_data", given.visible_data, n_visible, n_rows)
     packed(op, "visible_model", given.visible_model, n_visible, n_chains)
     same_device(op, **given._asdict())
+    if sizes not in (None, (n_hidden, n_visible)):
+        rule = f"phases must be of (n_hidden, n_visible) = {sizes} units"
+        raise error(op, rule, (n_hidden, n_visible), "Pass states of this machine.")
     return n_hidden, n_visible
 
 
@@ -199,6 +211,42 @@ def rates(op: str, given: Rates, velocity: Any = True) -> Rates:
         rule, remedy = "velocities must be given with momentum", "Pass zeros like the parameters."
         raise error(op, rule, None, remedy)
     return checked
+
+
+def lr_factors(op: str, given: Tensor | None, n_batches: int, weight: Tensor) -> Tensor | None:
+    """Of the rates, one a batch; on a GPU their values are not looked at."""
+    if given is None:
+        return None
+    tensor(op, "lr_factors", given, torch.float32, (n_batches,), "(n_batches,)")
+    same_device(op, weight=weight, lr_factors=given)
+    if shows_values(given):
+        low, high = torch.aminmax(given)
+        if not 0 <= float(low) <= float(high) <= MAX_FLOAT32:
+            rule, actual = "lr_factors must be finite and at least 0", f"{low:g} to {high:g}"
+            raise error(op, rule, actual, "Pass 1 for the rates as they are.")
+    return given.detach()
+
+
+def offsets(op: str, given: Offsets | None, of: Parameters) -> Offsets:
+    """Of centred gradients of checked parameters; on a GPU their values are not looked at."""
+    if given is None:
+        return Offsets()
+    if not isinstance(given, Offsets):
+        remedy = "Make one of tensors."
+        raise error(op, "offsets must be ops.Offsets or None", typed(given), remedy)
+    for (layer, offset), bias in zip(
+        given._asdict().items(), (of.visible_bias, of.hidden_bias), strict=True
+    ):
+        name = f"offsets.{layer}"
+        tensor(op, name, offset, torch.float32, tuple(bias.shape), f"(n_{layer},)")
+        same_device(op, weight=of.weight, **{name: offset})
+        contiguous(op, name, offset)
+        if shows_values(offset) and offset.numel():
+            low, high = torch.aminmax(offset.detach())
+            if not 0 <= float(low) <= float(high) <= 1:
+                rule, actual = f"{name} must be means in [0, 1]", f"{low:g} to {high:g}"
+                raise error(op, rule, actual, "Pass means of states.")
+    return given
 
 
 def limits(op: str, least: float, most: float) -> tuple[float, float]:

@@ -34,7 +34,7 @@ def pack_states(states: Tensor) -> Tensor:
     op = "pack_states"
     checks.axes(op, "states", states, ("B", "n_units"))
     if states.dtype not in (torch.bool, torch.uint8):
-        rule, remedy = "states must be bool or uint8", "Use states.to(torch.uint8)."
+        rule, remedy = "states must be bool or uint8", "Use states == 1."
         raise checks.error(op, rule, str(states.dtype), remedy)
     result: Tensor = registered.pack_states(states.contiguous())
     return result

@@ -22,6 +22,7 @@ from ncg_fast.backends.signatures import RECORDS, SIGNATURES, arguments
 
 _WRITING = "phase_sums", "ncg_update_", "update_from_sums_", "gradient_update_", "train_steps_"
 _WRITTEN = {*records.Parameters._fields, "chains", "sums_products", "sums_visible", "sums_hidden"}
+_WRITTEN |= {"offsets_hidden"}
 
 
 _TYPES = {Tensor: "Tensor", Tensor | None: "Tensor?", int: "int", float: "float"}
@@ -32,7 +33,8 @@ def _fields(kind: str, name: str) -> list[tuple[str, str]]:
     record = RECORDS.get(kind)
     if record is None:
         return [(kind, name)]
-    prefix = f"{name}_" if record is records.PhaseSums else ""  # an op may take two
+    # An op may take two of the first; names of others' fields say what they are.
+    prefix = f"{name}_" if record in (records.PhaseSums, records.Offsets) else ""
     return [(_TYPES[kind], prefix + field) for field, kind in get_type_hints(record).items()]
 
 

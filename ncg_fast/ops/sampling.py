@@ -18,7 +18,9 @@ def hidden_mean(
     """P(h_i = 1 | v) = sigmoid(c_i + sum_j A_ij W_ij v_j).
 
     Args:
-        visible: packed states, or levels, of B = n_chains rows.
+        visible: packed states, or levels, of B = n_chains rows; or rows (B, n_visible), float32,
+            uint8 or bool, taken as packed states where all values are 0 or 1, and else as levels
+            round(65535 v).
         to_hidden: digits from ``pack_weights``.
         hidden_bias: (n_hidden,) float32.
         weight_exponent: of the digits.
@@ -28,7 +30,7 @@ def hidden_mean(
         float32 (B, n_hidden).
 
     Raises:
-        ValueError: wrong shape, dtype, device or range.
+        ValueError: wrong shape, dtype, device or range; rows with NaN or values outside [0, 1].
         RuntimeError: no back end serves the device.
 
     Note:
@@ -37,14 +39,13 @@ def hidden_mean(
     Example:
         >>> from ncg_fast import ops
         >>> to_hidden, _ = ops.pack_weights(torch.ones(2, 3), None, 2, 1)
-        >>> visible = ops.pack_states(torch.zeros(1, 3, dtype=torch.uint8))
-        >>> ops.hidden_mean(visible, to_hidden, torch.zeros(2), 1, 1)
+        >>> ops.hidden_mean(torch.zeros(1, 3), to_hidden, torch.zeros(2), 1, 1)
         tensor([[0.5000, 0.5000]])
     """
     layer = Layer(to_hidden, hidden_bias, weight_exponent)
-    layer = arguments.layer("hidden_mean", "visible", visible, layer, n_chains)
-    mean: Tensor = registered.mean(visible, n_chains, *layer)
-    return mean
+    op = "hidden_mean"
+    layer = arguments.layer(op, "visible", visible, layer, n_chains, rows=True)
+    return arguments.of_states(op, "visible", registered.mean, visible, n_chains, *layer)
 
 
 def visible_mean(
@@ -53,7 +54,7 @@ def visible_mean(
     """P(v_j = 1 | h) = sigmoid(b_j + sum_i A_ij W_ij h_i).
 
     Args:
-        hidden: packed states, or levels, of B = n_chains rows.
+        hidden: as in ``hidden_mean``.
         to_visible: digits from ``pack_weights``.
         visible_bias: (n_visible,) float32.
         weight_exponent: of the digits.
@@ -77,9 +78,9 @@ def visible_mean(
         tensor([[0.5000, 0.5000, 0.5000]])
     """
     layer = Layer(to_visible, visible_bias, weight_exponent)
-    layer = arguments.layer("visible_mean", "hidden", hidden, layer, n_chains)
-    mean: Tensor = registered.mean(hidden, n_chains, *layer)
-    return mean
+    op = "visible_mean"
+    layer = arguments.layer(op, "hidden", hidden, layer, n_chains, rows=True)
+    return arguments.of_states(op, "hidden", registered.mean, hidden, n_chains, *layer)
 
 
 def sample_hidden(

@@ -7,7 +7,7 @@ import math
 from torch import Tensor
 
 from ncg_fast import checks
-from ncg_fast.backends.records import Batch, Draw, Parameters, Rates
+from ncg_fast.backends.records import Batch, Draw, Offsets, Parameters, Rates
 from ncg_fast.ops import arguments, learning_arguments
 from ncg_fast.ops.registration import registered
 
@@ -26,6 +26,7 @@ def train_step_(
     lr_strength: float = 0.0,
     momentum: float = 0.0,
     weight_decay: float = 0.0,
+    offsets: Offsets | None = None,
     seed: int,
     step: int,
     chain_offset: int = 0,
@@ -49,6 +50,7 @@ def train_step_(
         lr_strength: rate of the connection strengths.
         momentum: in [0, 1].
         weight_decay: at least 0.
+        offsets: of centred gradients, see ``ncg_update_``; the hidden ones are written.
         seed: in [0, 2**63).
         step: global number of the first sweep.
         chain_offset: global index of the first chain, in [0, 2**32).
@@ -81,8 +83,9 @@ def train_step_(
     op, options = "train_step_", (weight_exponent, n_labels, rates, draw)
     batch, rates = _checked(op, parameters, batch, *options)
     learning_arguments.own_memory(op, chains, visible_data)
+    offsets = learning_arguments.offsets(op, offsets, parameters)
     batch = batch._replace(visible_data=visible_data.unsqueeze(0))
-    given = *parameters, *batch, *rates, *draw, weight_exponent, n_labels
+    given = *parameters, *batch, *rates, None, *offsets, *draw, weight_exponent, n_labels
     found: Tensor = registered.train_steps_(*given, 0.0, math.inf)
     return found[:3]
 
@@ -101,6 +104,8 @@ def train_steps_(
     lr_strength: float = 0.0,
     momentum: float = 0.0,
     weight_decay: float = 0.0,
+    lr_factors: Tensor | None = None,
+    offsets: Offsets | None = None,
     seed: int,
     step: int,
     chain_offset: int = 0,
@@ -129,6 +134,9 @@ def train_steps_(
         lr_strength: rate of the connection strengths.
         momentum: in [0, 1].
         weight_decay: at least 0.
+        lr_factors: (n_batches,) float32, finite and at least 0, or None for 1: in batch t the rates
+            are the float32 products lr lr_factors[t] and lr_strength lr_factors[t].
+        offsets: see ``train_step_``; the hidden ones go on from batch to batch.
         seed: in [0, 2**63).
         step: global number of the first sweep.
         chain_offset: see ``train_step_``, as for unit_offset.
@@ -145,7 +153,8 @@ def train_steps_(
         RuntimeError: no back end serves the device.
 
     Note:
-        Deterministic: the bits of as many calls of ``train_step_``.
+        Deterministic: the bits of as many calls of ``train_step_``. On a GPU the values of
+        lr_factors are not looked at.
 
     Example:
         >>> from ncg_fast import ops
@@ -167,9 +176,11 @@ def train_steps_(
     draw = Draw(seed, chain_offset, step, None, unit_offset)
     batch, rates = _checked(op, parameters, first, weight_exponent, n_labels, rates, draw)
     learning_arguments.own_memory(op, chains, visible_data)
+    factors = learning_arguments.lr_factors(op, lr_factors, shape[0], parameters.weight)
+    offsets = learning_arguments.offsets(op, offsets, parameters)
     limits = learning_arguments.limits(op, least, most)
     batch = batch._replace(visible_data=visible_data)
-    given = *parameters, *batch, *rates, *draw, weight_exponent, n_labels
+    given = *parameters, *batch, *rates, factors, *offsets, *draw, weight_exponent, n_labels
     found: Tensor = registered.train_steps_(*given, *limits)
     return found
 

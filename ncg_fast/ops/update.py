@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ncg_fast import checks
 from ncg_fast.backends.formats import StateFormat, state_format
-from ncg_fast.backends.records import Gradients, Parameters, Phases, PhaseSums, Rates
+from ncg_fast.backends.records import Gradients, Offsets, Parameters, Phases, PhaseSums, Rates
 from ncg_fast.ops import arguments, learning_arguments
 from ncg_fast.ops.registration import registered
 
@@ -37,16 +37,14 @@ def connection_gradient(
         mask: (n_hidden, n_visible) bool, or None: no A∘G.
 
     Returns:
-        (G, A∘G, W∘G, visible bias gradient, hidden bias gradient), float32; empty where not asked
-        for.
+        (G, A∘G, W∘G, gradients of visible and hidden biases), float32; empty where not asked for.
 
     Raises:
         ValueError: wrong shape, dtype, device, or no rows.
         RuntimeError: no back end serves the device.
 
     Note:
-        Deterministic, the same bits everywhere: exact integer sums. Memory: 4 bytes a pair and
-        result.
+        Deterministic, the same bits everywhere: exact integer sums. Memory: 4 bytes a result.
 
     Example:
         >>> from ncg_fast import ops
@@ -61,15 +59,14 @@ def connection_gradient(
     shape = learning_arguments.phases(op, phases)
     if weight is not None:
         checks.tensor(op, "weight", weight, torch.float32, shape, "(n_hidden, n_visible)")
-        checks.same_device(op, hidden_data=hidden_data, weight=weight)
         weight = weight.detach().contiguous()
     if mask is not None:
         checks.tensor(op, "mask", mask, torch.bool, shape, "(n_hidden, n_visible)")
-        checks.same_device(op, hidden_data=hidden_data, mask=mask)
         mask = mask.contiguous()
-    found: tuple[Tensor, ...] = registered.connection_gradient(*phases, weight, mask)
-    difference, by_weight, by_strength, by_visible, by_hidden = found
-    return difference, by_weight, by_strength, by_visible, by_hidden
+    checks.same_device(op, hidden_data=hidden_data, weight=weight, mask=mask)
+    found: tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+    found = registered.connection_gradient(*phases, weight, mask)
+    return found
 
 
 def phase_sums(hidden: Tensor, visible: Tensor, sums: PhaseSums | None = None) -> PhaseSums:
@@ -92,8 +89,7 @@ def phase_sums(hidden: Tensor, visible: Tensor, sums: PhaseSums | None = None) -
         RuntimeError: no back end serves the device.
 
     Note:
-        Deterministic, the same bits everywhere. int64 holds the sums of 2**31 rows. Memory: 8 bytes
-        a pair.
+        Deterministic, the same bits everywhere, of up to 2**31 rows. Memory: 8 bytes a pair.
 
     Example:
         >>> from ncg_fast import ops
@@ -133,11 +129,15 @@ def ncg_update_(
     lr_strength: float = 0.0,
     momentum: float = 0.0,
     weight_decay: float = 0.0,
+    offsets: Offsets | None = None,
 ) -> Tensor:
     """The whole NCG update in one pass, in place.
 
     G as in ``connection_gradient``; S += lr_strength W∘G, A off where S < 1/2 and on where S > 1/2,
     S clipped to [0, 1]; W += lr (G - weight_decay W) where the old A is on; biases; new digits.
+    With offsets mu, lambda the gradient is that of the centred machine, E(v - mu, h - lambda): G' =
+    G - <h> mu^T - lambda <v>^T takes the place of G, where <.> is of data minus model; the biases
+    ascend by <v> - (A∘G')^T lambda and <h> - (A∘G') mu (Melchior, Fischer & Wiskott, JMLR 17(99)).
     With velocities V = momentum V + gradient takes the gradient's place, and is 0 where A is off.
 
     Args:
@@ -149,6 +149,7 @@ def ncg_update_(
         lr_strength: rate of the connection strengths.
         momentum: in [0, 1].
         weight_decay: at least 0.
+        offsets: mu, lambda, or None; first lambda becomes 0.99 lambda + 0.01 <hidden_data>.
 
     Returns:
         float64 (3,): max |W∘A| of the new mask, NaN or infinite where a weight that is on or a bias
@@ -173,15 +174,14 @@ def ncg_update_(
         [0.5, 0.0, 0.0]
     """
     op, phases = "ncg_update_", Phases(hidden_data, visible_data, hidden_model, visible_model)
-    sizes = learning_arguments.parameters(op, parameters, n_labels)
-    if (given := learning_arguments.phases(op, phases)) != sizes:
-        rule = f"phases must be of (n_hidden, n_visible) = {sizes} units"
-        raise checks.error(op, rule, given, "Pass states of this machine.")
+    learning_arguments.phases(op, phases, learning_arguments.parameters(op, parameters, n_labels))
     checks.same_device(op, weight=parameters.weight, hidden_data=hidden_data)
     arguments.exponent(op, weight_exponent)
     rates = Rates(lr, lr_strength, momentum, weight_decay)
     rates = learning_arguments.rates(op, rates, parameters.weight_velocity)
-    found: Tensor = registered.ncg_update_(*parameters, *phases, *rates, weight_exponent, n_labels)
+    offsets = learning_arguments.offsets(op, offsets, parameters)
+    given = *parameters, *phases, *rates, *offsets, weight_exponent, n_labels
+    found: Tensor = registered.ncg_update_(*given)
     return found
 
 

@@ -6,13 +6,14 @@ from ncg_fast.plotting.figures import (
     plot_connectivity,
     plot_degrees,
     plot_filters,
-    plot_samples,
     png,
     save_run_figures,
 )
+from ncg_fast.plotting.states import plot_chains, plot_samples
 
 __all__ = [
     "FIGURES",
+    "plot_chains",
     "plot_connectivity",
     "plot_degrees",
     "plot_filters",

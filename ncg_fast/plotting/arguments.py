@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ncg_fast import checks
@@ -45,12 +46,8 @@ def samples(op: str, given: Any, image_shape: Any, n_labels: Any) -> Array:
         raise checks.error(op, rule, actual, "Pass one row a sample.")
     checks.integer(op, "n_labels", n_labels, 0, given.shape[1] - 1)
     _image_shape(op, image_shape, given.shape[1] - n_labels)
-    states = without_labels(given.float(), n_labels)
-    low, high = states.min(), states.max()  # NaN if there is one
-    if not (low >= 0 and high <= 1):
-        remedy = "Binarise them, or pass probabilities."
-        raise checks.error(op, "samples must lie in [0, 1]", f"{low:g} to {high:g}", remedy)
-    return states
+    states = torch.from_numpy(without_labels(given.float(), n_labels))
+    return np.asarray(checks.probabilities(op, "samples", states))
 
 
 def records(op: str, given: Any, keys: Iterable[str]) -> Records:

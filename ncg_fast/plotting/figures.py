@@ -1,4 +1,4 @@
-"""Figures of a machine, filters, samples, degrees, connections, and all figures of a run.
+"""Figures of a machine, filters, degrees, connections, and all figures of a run.
 
 Each function returns a ``matplotlib.figure.Figure`` of its own, without pyplot and its global
 state: ``figure.savefig("name.png")`` writes it, a notebook shows it. Matplotlib is imported when
@@ -23,11 +23,20 @@ from ncg_fast.plotting import arguments as arguments
 from ncg_fast.plotting import parts as parts
 from ncg_fast.plotting.arguments import ImageShape, Records
 from ncg_fast.plotting.courses import plot_history, plot_mixing
+from ncg_fast.plotting.states import plot_chains, plot_samples
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FIGURES = ("filters", "samples", "curves", "degrees", "connectivity", "mixing")
+FIGURES = (
+    "filters",
+    "samples",
+    "chains",
+    "curves",
+    "degrees",
+    "connectivity",
+    "mixing",
+)
 _N_TILES = 64
 _DPI = 150
 
@@ -66,39 +75,6 @@ def plot_filters(rbm: RBM, image_shape: ImageShape, *, n: int = _N_TILES) -> Fig
     shown = parts.share(len(chosen), rbm.n_hidden, "hidden unit")
     several = f"Filters of {shown}, largest norm first"
     parts.title(axes, several if rbm.n_hidden > 1 else f"Filter of {shown}")
-    return figure
-
-
-def plot_samples(
-    samples: Tensor, image_shape: ImageShape, *, n_labels: int = 0, n: int = _N_TILES
-) -> Figure:
-    """Draws visible states, or probabilities, as images.
-
-    Args:
-        samples: (n_samples, n_visible), values in [0, 1].
-        image_shape: (rows, cols) with rows * cols = n_visible - n_labels, or None: one row each.
-        n_labels: label units, the last visible units, left out.
-        n: samples drawn, at most; at least 1.
-
-    Returns:
-        The figure: 0 is light, 1 is dark.
-
-    Note:
-        Values between 0 and 1 are shades of grey.
-
-    Example:
-        >>> import torch
-        >>> figure = plot_samples(torch.eye(6), (2, 3))
-        >>> figure.axes[0].get_title(loc="left")
-        '6 samples'
-    """
-    op = "plot_samples"
-    states = arguments.samples(op, samples, image_shape, n_labels)
-    shown = states[: checks.integer(op, "n", n, 1)]
-    figure, axes, _ = parts.mosaic(shown, image_shape, "Greys", parts.TWO_SHADES)
-    parts.labels(axes, "visible unit", "sample")
-    kind = "" if np.isin(shown, (0, 1)).all() else ", shown as probabilities"
-    parts.title(axes, f"{len(shown)} sample{'s' * (len(shown) > 1)}{kind}")
     return figure
 
 
@@ -179,7 +155,8 @@ def save_run_figures(
     rbm: RBM,
     *,
     image_shape: ImageShape,
-    samples: Tensor,
+    samples: Tensor | Mapping[str, Tensor],
+    chains: Mapping[int, Tensor] | None = None,
     records: Records = (),
     mixing: Mapping[str, Any] | None = None,
 ) -> list[Path]:
@@ -189,12 +166,16 @@ def save_run_figures(
         run_dir: the run folder; ``figures`` is made where it is missing.
         rbm: the machine.
         image_shape: (rows, cols) with rows * cols = n_visible - n_labels, or None.
-        samples: (n_samples, n_visible), values in [0, 1].
+        samples: (n_samples, n_visible), values in [0, 1], or several sets by name.
+        chains: as in ``plot_chains``, or None: that figure is left out.
         records: one mapping per epoch; without any there are no curves.
         mixing: as in ``plot_mixing``, or None: that figure is left out.
 
     Returns:
         The paths written.
+
+    Raises:
+        ValueError: what cannot be drawn.
         OSError: a file could not be written.
 
     Note:
@@ -214,6 +195,8 @@ def save_run_figures(
         "degrees": plot_degrees(rbm.mask, image_shape, n_labels=rbm.n_labels),
         "connectivity": plot_connectivity(rbm.mask, image_shape, n_labels=rbm.n_labels),
     }
+    if chains is not None:
+        figures["chains"] = plot_chains(chains, image_shape, n_labels=rbm.n_labels)
     if records:
         figures["curves"] = plot_history(records)
     if mixing is not None:

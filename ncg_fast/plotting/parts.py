@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -100,24 +100,42 @@ def series(records: Records, key: str) -> tuple[Array, Array]:
 def mosaic(
     rows: Array, image_shape: ImageShape, colours: str, limits: tuple[float, float]
 ) -> tuple[Figure, Axes, Any]:
-    """A figure with a tile per row, white gaps between, near a square; and its colour scale.
+    """A figure of one mosaic, and its colour scale."""
+    scale = colour_scale(colours, limits)
+    picture = tiled(rows, image_shape, scale)
+    figure = new_figure(6.0, 6.0 if image_shape is None else 5.8 * len(picture) / picture.shape[1])
+    axes = figure.subplots()
+    show(axes, picture, image_shape)
+    return figure, axes, scale
+
+
+def colour_scale(colours: str, limits: tuple[float, float]) -> Any:
+    """What gives values their colours."""
+    scale = _matplotlib(".cm").ScalarMappable(cmap=colour_map(colours))
+    scale.set_clim(*limits)
+    return scale
+
+
+def tiled(rows: Array, image_shape: ImageShape, scale: Any, n_cols: int | None = None) -> Array:
+    """A picture with a tile per row and white gaps between, near a square, or n_cols wide.
 
     Without image_shape the rows are one picture, a line each.
     """
     tiles = rows[:, None] if image_shape is None else rows.reshape(-1, *image_shape)
     n_tiles, height, width = tiles.shape
     near_square = min(n_tiles, math.ceil(math.sqrt(n_tiles * height / width)))
-    n_cols = 1 if image_shape is None else near_square
+    n_cols = 1 if image_shape is None else n_cols or near_square
     n_rows = math.ceil(n_tiles / n_cols)
     gap = 0 if image_shape is None else max(1, round(max(height, width) / 14))
     picture = np.ones((n_rows * (height + gap) - gap, n_cols * (width + gap) - gap, 4))
-    scale = _matplotlib(".cm").ScalarMappable(cmap=colour_map(colours))
-    scale.set_clim(*limits)
     for index, tile in enumerate(tiles):
         top, left = (height + gap) * (index // n_cols), (width + gap) * (index % n_cols)
         picture[top : top + height, left : left + width] = scale.to_rgba(tile)
-    figure = new_figure(6.0, 6.0 if image_shape is None else 5.8 * len(picture) / picture.shape[1])
-    axes = figure.subplots()
+    return picture
+
+
+def show(axes: Axes, picture: Array, image_shape: ImageShape) -> None:
+    """Shows a picture of ``tiled``."""
     if image_shape is None:
         axes.imshow(picture, aspect="auto", interpolation="nearest")
         _plain(axes)
@@ -128,7 +146,19 @@ def mosaic(
         zoom = math.ceil(1200 / max(picture.shape))
         axes.imshow(picture.repeat(zoom, 0).repeat(zoom, 1))
         axes.set_axis_off()
-    return figure, axes, scale
+
+
+def columns(axes: Axes, names: Sequence[str], label: str) -> None:
+    """Names of equally wide columns, above them, and what they count."""
+    width = axes.get_xlim()[1] / len(names)
+    axes.set_axis_on()
+    axes.set_frame_on(False)
+    axes.set_yticks([])
+    axes.xaxis.tick_top()
+    axes.xaxis.set_label_position("top")
+    axes.set_xticks([(i + 0.5) * width for i in range(len(names))], names)
+    axes.tick_params(labelsize=8, colors=_MUTED, length=0)
+    axes.set_xlabel(label, fontsize=9, color=_INK)
 
 
 def degree_histogram(axes: Axes, layer: str, counts: Array) -> None:

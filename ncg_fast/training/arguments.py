@@ -13,11 +13,20 @@ from ncg_fast.connectivity.rules import RULES, STATIC
 from ncg_fast.model import units
 from ncg_fast.model.rbm import RBM
 from ncg_fast.training.options import OPTIONS
+from ncg_fast.training.schedule import Rate, Schedule, is_function, stored
+
+_BATCH_SIZE = 50
+_MAY_BE_FUNCTIONS = "lr", "lr_strength"
 
 
 def options(op: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The options of training among the given arguments, each checked by itself."""
-    return {name: option.checked(op, given[name]) for name, option in OPTIONS.items()}
+    return {
+        name: given[name]
+        if name in _MAY_BE_FUNCTIONS and is_function(given[name])
+        else option.checked(op, given[name])
+        for name, option in OPTIONS.items()
+    }
 
 
 def rows(op: str, name: str, x: Any, rbm: RBM, nll_every: int) -> Tensor:
@@ -32,6 +41,11 @@ def rows(op: str, name: str, x: Any, rbm: RBM, nll_every: int) -> Tensor:
         rule = f"{name} must hold only 0 and 1 where nll_every is given"
         raise checks.error(op, rule, "values in between", "Binarise it.")
     return kept.to(torch.float32)
+
+
+def batch_size(given: int | None, n_rows: int) -> int:
+    """Rows of a mini-batch: 50 where nobody says, or all where there are fewer."""
+    return min(_BATCH_SIZE, n_rows) if given is None else given
 
 
 def callbacks(op: str, name: str, given: Any) -> Sequence[Any]:
@@ -51,7 +65,7 @@ def settings(op: str, rbm: RBM, n_rows: int, chosen: Mapping[str, Any]) -> dict[
     if chosen["batch_size"] > n_rows:
         rule = f"batch_size must be at most the number of rows, {n_rows}"
         raise checks.error(op, rule, chosen["batch_size"], "Lower batch_size.")
-    if lr_strength is None:
+    if lr_strength is None and not callable(chosen["lr"]):
         lr_strength = OPTIONS["lr_strength"].checked(op, 5 * chosen["lr"])
     if n_chains is not None and not chosen["persistent"]:
         rule = "n_chains must be left out without persistent"
@@ -70,5 +84,34 @@ def settings(op: str, rbm: RBM, n_rows: int, chosen: Mapping[str, Any]) -> dict[
         if not option.may_change and name != "persistent"
     }
     seed = rbm._draw().seed if chosen["seed"] is None else chosen["seed"]
-    resolved = {"lr_strength": lr_strength, "n_chains": n_chains, "seed": seed}
-    return {**sizes, **fixed, **resolved, "learn_connections": learned}
+    resolved = {
+        "lr": stored(chosen["lr"]),
+        "lr_strength": stored(lr_strength),
+        "n_chains": n_chains,
+        "seed": seed,
+        "learn_connections": learned,
+    }
+    if chosen["lr_decay"] != "none" or chosen["average"]:
+        resolved["epochs"] = chosen["epochs"]  # rates and averages depend on the end of the run
+    return {**sizes, **fixed, **resolved}
+
+
+def schedule(op: str, n_rows: int, chosen: Mapping[str, Any]) -> Schedule:
+    """The rates of a run."""
+    lr: Rate = chosen["lr"]
+    lr_strength: Rate | None = chosen["lr_strength"]
+    decay, final, share = chosen["lr_decay"], chosen["lr_final"], 0.0
+    if decay == "none" and final:
+        rule, remedy = "lr_final must be 0 without lr_decay", 'Pass lr_decay="linear".'
+        raise checks.error(op, rule, final, remedy)
+    if decay != "none":
+        if callable(lr) or callable(lr_strength):
+            rule = 'lr_decay must be "none" where a rate is a function'
+            raise checks.error(op, rule, decay, "Let the function fall.")
+        if final and final > lr:
+            rule = f"lr_final must be at most lr = {lr:g}"
+            raise checks.error(op, rule, final, "Lower lr_final.")
+        share = final / lr if final else 0.0
+    rates = lr, lr_strength, chosen["momentum"], chosen["weight_decay"]
+    n_batches = -(-n_rows // chosen["batch_size"])
+    return Schedule(*rates, decay, share, n_batches, chosen["epochs"])

@@ -13,8 +13,9 @@ from ncg_fast.connectivity.rules import NCG
 from ncg_fast.files import StrPath
 from ncg_fast.model.rbm import RBM, check_machine
 from ncg_fast.training import arguments, checkpoint, resumption
-from ncg_fast.training.history import EpochRecord, History
+from ncg_fast.training.history import EpochRecord, History, warn_if_worse_than_independent
 from ncg_fast.training.run import TrainingRun
+from ncg_fast.training.schedule import Rate
 
 Callback = Callable[[RBM, EpochRecord], bool | None]
 BatchCallback = Callable[[RBM, int], None]
@@ -25,12 +26,17 @@ def fit(
     x: Tensor,
     *,
     epochs: int = 10,
-    batch_size: int = 50,
+    batch_size: int | None = None,
     n_steps: int = 1,
-    lr: float = 0.01,
-    lr_strength: float | None = None,
+    lr: Rate = 0.01,
+    lr_strength: Rate | None = None,
+    lr_decay: str = "none",
+    lr_final: float = 0.0,
+    centered: bool = False,
+    average: float = 0.0,
     persistent: bool = False,
     n_chains: int | None = None,
+    chain_start: str = "independent",
     momentum: float = 0.0,
     weight_decay: float = 0.0,
     rule: str = NCG.name,
@@ -43,7 +49,7 @@ def fit(
     nll_every: int = 0,
     checkpoint_dir: StrPath | None = None,
     checkpoint_every: int = 1,
-    resume: bool | StrPath = False,
+    resume: bool | StrPath | History = False,
 ) -> History:
     """Trains a machine in place, mini-batch by mini-batch, with ``RBM.train_step_``.
 
@@ -53,16 +59,30 @@ def fit(
         rbm: the machine.
         x: (n, n_visible), bool, uint8 or floating; 0/1, or probabilities in [0, 1].
         epochs: passes over x in all, those before a resumption included, at least 1.
-        batch_size: rows a step, in [1, n]; the last batch of an epoch may be shorter.
+        batch_size: rows a step, in [1, n]; None: 50, or all where there are fewer. The last batch
+            of an epoch may be shorter.
         n_steps: sweeps k of the negative phase, at least 1. The gradient is biased for finite k.
-        lr: rate of weights and biases, at least 0.
-        lr_strength: rate of the connection strengths, at least 0; None: 5 lr. Unused where static.
-        persistent: PCD: chains go on from step to step, started from P(v_j = 1) = sigmoid(b_j).
+        lr: rate of weights and biases, at least 0, or a function of the epoch, counted from 1.
+        lr_strength: rate of the connection strengths, likewise; None: 5 lr. Unused where static.
+        lr_decay: "none"; "linear" or "cosine": both rates fall from mini-batch to mini-batch over
+            the whole run, so that its epochs cannot be changed when it goes on.
+        lr_final: in [0, lr]; what the rate of weights falls to; that of strengths falls likewise.
+        centered: centred gradients (Melchior, Fischer & Wiskott 2016): those of the machine of
+            v - mu and h - lambda, mu the mean of x, lambda a moving mean of P(h | v) that starts
+            at 1/2; G' = G - dh mu^T - lambda dv^T also moves the strengths.
+        average: in [0, 1]; above 0 the machine ends as the mean of its parameters over this last
+            share of the epochs (at least one; every tenth mini-batch counts), with the last
+            strengths and mask; a connection counts 0 while it is off. Records of these epochs are
+            of the means so far, callbacks and checkpoint_dir have the machine in training.
+        persistent: PCD: chains go on from step to step.
         n_chains: persistent chains, at least 1; None: batch_size.
+        chain_start: "independent": chains start from P(v_j = 1) = sigmoid(b_j); "rows": from rows
+            drawn at random, probabilities drawn to 0 and 1.
         momentum: in [0, 1].
         weight_decay: at least 0.
         rule: "ncg" learns the connections; "static" leaves mask and strengths as they are.
-        shuffle: a new order of rows each epoch, a function of seed and epoch alone.
+        shuffle: a new order of rows each epoch, a function of seed, epoch, and what the machine had
+            drawn before the run: calls one after the other without a seed see new orders.
         seed: in [0, 2**63); starts the machine's draws anew; None: they go on, with its own seed.
         callbacks: called with (rbm, record) after each epoch; True from any ends the run.
         batch_callbacks: called with (rbm, step) after each mini-batch, steps counted from 1 over
@@ -73,7 +93,9 @@ def fit(
         checkpoint_dir: folder of checkpoint.safetensors; None: no checkpoints.
         checkpoint_every: epochs between checkpoints, at least 1. The last epoch always has one.
         resume: True: go on from checkpoint_dir, or start where it has no checkpoint; or the path of
-            a checkpoint to go on from. Only epochs and what changes no step may differ.
+            a checkpoint; or a history that a call returned: its momentum, chains and epochs go on
+            with the machine as it is. Only epochs, which count all, and what changes no step may
+            differ, and after a history the rows.
 
     Returns:
         the records of all epochs. Ctrl-C ends the run early: History.interrupted is then True, and
@@ -85,6 +107,10 @@ def fit(
             of the last complete epoch, as it is after any error within an epoch.
         OSError: a checkpoint cannot be written; an earlier one is unchanged.
 
+    Warns:
+        RuntimeWarning: the last epoch's train_nll is clearly above that of independent units, after
+            500 mini-batches or more.
+
     Note:
         Deterministic by seed, and a run that was killed and resumed ends with the bits of one that
         was not. Each epoch keeps a copy of the machine in memory to go back to.
@@ -95,7 +121,7 @@ def fit(
         >>> len(fit(rbm, torch.eye(6), epochs=2, batch_size=3, progress=False))
         2
 
-    Source: method of de Oliveira & Figueiredo, arXiv 2209.06932.
+    Source: method of de Oliveira & Figueiredo, arXiv 2209.06932; centred gradients: JMLR 17(99).
     """
     op, given = "fit", locals()
     check_machine(op, rbm)
@@ -109,22 +135,32 @@ def fit(
     held_out = None
     if x_held_out is not None:
         held_out = arguments.rows(op, "x_held_out", x_held_out, rbm, nll_every)
+    chosen["batch_size"] = arguments.batch_size(chosen["batch_size"], len(rows))
     settings = arguments.settings(op, rbm, len(rows), chosen)
+    schedule = arguments.schedule(op, len(rows), chosen)
     target, source = resumption.paths(op, checkpoint_dir, resume)
     if target is not None or source is not None:
         settings["x"] = resumption.fingerprint(rows)
     saved = None if source is None else resumption.load(op, source, settings, n_epochs)
+    left = None
+    if isinstance(resume, History):
+        left = resumption.of_history(op, resume, settings, n_epochs)
     if target is not None:
         checkpoint.prepare_folder(op, target.parent)
 
-    run = TrainingRun(rbm, rows, held_out, settings, target, after_batch)
-    if source is None or saved is None:
-        run.start(chosen["seed"])
-    else:
+    run = TrainingRun(rbm, rows, held_out, settings, schedule, target, after_batch)
+    if source is not None and saved is not None:
         run.resume(*saved, source)
+    elif left is not None and isinstance(resume, History):
+        run.go_on(resume.records, left, "resume")
+    else:
+        run.start(chosen["seed"])
     total, done = n_epochs * run.n_batches, run.n_steps_begun
     with tqdm(total=total, initial=done, unit="step", disable=not progress) as bar:
-        return _train(run, callbacks, chosen, bar)
+        history = _train(run, callbacks, chosen, bar)
+    run.finish()
+    warn_if_worse_than_independent(history, rows, run.n_steps_begun)
+    return history
 
 
 def _train(

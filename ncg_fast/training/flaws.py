@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ncg_fast.backends.numerics import MAX_EXPONENT, MIN_EXPONENT, WORD
-from ncg_fast.checks import MAX_STEP
+from ncg_fast.checks import MAX_STEP, apart
+from ncg_fast.training import averaging
 
 _Kinds = dict[str, tuple[torch.dtype, tuple[int, ...]]]
 
@@ -53,17 +54,29 @@ def of_machine(model: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Itera
 def of_run(
     model: Mapping[str, Any], settings: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> Iterator[Flaw]:
-    """What is wrong with the momentum and the chains of a run with these settings."""
+    """What is wrong with the momentum, averages and chains of a run with these settings."""
     n_visible, n_hidden = model["n_visible"], model["n_hidden"]
-    kinds: _Kinds = {}
+    kinds: _Kinds = {"first_sweep": (torch.int64, ())}
     if settings.get("momentum"):
         kinds["weight_velocity"] = torch.float32, (n_hidden, n_visible)
         kinds["visible_velocity"] = torch.float32, (n_visible,)
         kinds["hidden_velocity"] = torch.float32, (n_hidden,)
+    if settings.get("centered"):
+        kinds["visible_offset"] = torch.float32, (n_visible,)
+        kinds["hidden_offset"] = torch.float32, (n_hidden,)
+    if settings.get("average"):
+        kinds[averaging.COUNT] = torch.int64, ()
+        sizes = (n_hidden, n_visible), (n_visible,), (n_hidden,)
+        kinds |= {
+            name: (torch.float64, size) for name, size in zip(averaging.SUMS, sizes, strict=True)
+        }
     if settings.get("n_chains") is not None:
         kinds["chains"] = torch.int64, (n_visible, -(-settings["n_chains"] // WORD))
     wrong = list(_wrong_kinds(kinds, tensors))
     yield from wrong or _not_finite({name: tensors[name] for name in kinds})
+    if not wrong and not 0 <= int(tensors["first_sweep"]) <= MAX_STEP:
+        actual, remedy = str(int(tensors["first_sweep"])), "Reload the last good checkpoint."
+        yield Flaw("first_sweep", "be the number of a sweep", actual, remedy)
     n_used = (settings.get("n_chains") or 0) % WORD
     if n_used and not wrong and bool((tensors["chains"][:, -1] >> n_used).any()):
         actual, remedy = "others as well", "Reload the last good checkpoint."
@@ -98,7 +111,8 @@ def _wrong_values(tensors: Mapping[str, Tensor], n_labels: int) -> Iterator[Flaw
         low, high = float(strength.min()), float(strength.max())
         if low < 0 or high > 1:
             remedy = "Call update_mask_ after the step of an optimiser."
-            yield Flaw("connection_strength", "lie in [0, 1]", f"{low:g} to {high:g}", remedy)
+            ends = " to ".join(apart(low, high, 0.0, 1.0)[:2])
+            yield Flaw("connection_strength", "lie in [0, 1]", ends, remedy)
     mask = tensors["mask"]
     n_off = int((~mask[:, mask.shape[1] - n_labels :]).sum())
     if n_off:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, overload
 
 import torch
 from torch import Tensor
 
 from ncg_fast import connectivity
+from ncg_fast.backends.records import Rates
 from ncg_fast.evaluation import likelihood, partition
 from ncg_fast.model.rbm import RBM
 
 _MAX_ROWS = 1000
+_CLEARLY, _SOME_STEPS = 1.05, 500
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class EpochRecord:
 
     Attributes:
         epoch: from 1.
+        lr, lr_strength: rates of its last mini-batch.
         reconstruction_error: mean of (v - P(v | h = P(h | v)))**2 over at most 1000 training rows.
         free_energy_gap: mean F(held-out rows) - mean F(as many training rows), nats, over at most
             1000 rows each; it grows where the machine overfits. None without held-out rows.
@@ -37,6 +41,8 @@ class EpochRecord:
     """
 
     epoch: int
+    lr: float
+    lr_strength: float
     reconstruction_error: float
     free_energy_gap: float | None
     density: float
@@ -56,6 +62,21 @@ class EpochRecord:
     test_nll_error: float | None = None
 
 
+@dataclass(frozen=True)
+class TrainingState:
+    """What a training run needs, besides the machine, to go on with the same bits.
+
+    Attributes:
+        settings: what must stay the same when the run goes on; JSON values.
+        history: one record per complete epoch; JSON values.
+        tensors: momentum buffers, sums for averages, and packed persistent chains, by name.
+    """
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+
+
 @dataclass
 class History(Sequence[EpochRecord]):
     """The records of a run, as a sequence.
@@ -63,6 +84,7 @@ class History(Sequence[EpochRecord]):
     Attributes:
         records: one per complete epoch, in order.
         interrupted: whether Ctrl-C ended the run.
+        state: what ``fit(resume=history)`` goes on with, besides the machine; None: nothing.
 
     Note:
         Everything but the seconds is deterministic by seed.
@@ -74,6 +96,7 @@ class History(Sequence[EpochRecord]):
 
     records: list[EpochRecord] = field(default_factory=list)
     interrupted: bool = False
+    state: TrainingState | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -89,7 +112,7 @@ class History(Sequence[EpochRecord]):
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """One plain dictionary per epoch, for ``json`` or a data frame."""
-        return [asdict(record) for record in self.records]
+        return [dict(vars(record)) for record in self.records]  # asdict would copy each value
 
 
 @torch.no_grad()
@@ -99,6 +122,7 @@ def measure(
     held_out: Tensor | None,
     *,
     epoch: int,
+    rates: Rates,
     switched: tuple[int, int],
     seconds: float,
     with_nll: bool,
@@ -109,6 +133,8 @@ def measure(
     hidden, visible = connectivity.degrees(rbm.mask)
     return EpochRecord(
         epoch=epoch,
+        lr=rates.lr,
+        lr_strength=rates.lr_strength,
         reconstruction_error=float(error),
         free_energy_gap=None if held_out is None else _free_energy_gap(rbm, rows, held_out),
         density=rbm.density,
@@ -124,6 +150,25 @@ def measure(
         seconds=seconds,
         **(_nll(rbm, rows, held_out) if with_nll else {}),
     )
+
+
+def warn_if_worse_than_independent(history: History, rows: Tensor, n_steps: int) -> None:
+    """Warns of an NLL at the end that is clearly above that of units with the rows' means."""
+    last = history[-1] if history else None
+    if last is None or last.train_nll is None or last.train_nll_error is None:
+        return
+    if n_steps < _SOME_STEPS:  # a machine that hardly began is no better yet
+        return
+    on = rows.double().mean(0)
+    independent = float(-(torch.xlogy(on, on) + torch.xlogy(1 - on, 1 - on)).sum())
+    if last.train_nll - 3 * last.train_nll_error > _CLEARLY * independent:
+        warnings.warn(
+            f"fit: the NLL should end below that of independent units, {independent:.2f} nats a "
+            f"row, got {last.train_nll:.2f}. Chains that do not keep up with lr are the usual "
+            "cause: lower lr, let it fall (lr_decay), or take more n_steps.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def _spread(rows: Tensor, n: int) -> Tensor:

@@ -31,6 +31,15 @@ def test_extreme_digits(cpu_backend: BackEnd, sign: int, n_digits: int) -> None:
         agree(cpu_backend, "sample_hidden", states, *layer, seed=SEED)
 
 
+@pytest.mark.parametrize("q", [-128, 127, -128 - 256 * 128, 127 + 256 * 127])
+def test_extreme_lowest_digits(cpu_backend: BackEnd, q: int) -> None:
+    """Their sums are made 32 bits wide before they outgrow 16."""
+    layer = pack_rows(torch.full((5, N_IN), q), 3), torch.zeros(5), -9, N_CHAINS
+    for n_on in (254, 255, 256, 257, 510, 511, N_IN):
+        on = (torch.arange(N_IN) < n_on).expand(N_CHAINS, N_IN)
+        agree(cpu_backend, "hidden_mean", pack_states(on), *layer)
+
+
 @pytest.mark.parametrize("sign", [-1, 1])
 @pytest.mark.parametrize("n_digits", [2, 3])
 def test_extreme_digits_of_few_inputs(cpu_backend: BackEnd, sign: int, n_digits: int) -> None:

@@ -52,6 +52,24 @@ def test_train_steps(backend: BackEnd, persistent: bool, least: float, most: flo
         agree(backend, "train_steps_", parameters, batches, **batch, **settings)
 
 
+@pytest.mark.parametrize("options", ["momentum", "fixed"])
+@pytest.mark.parametrize("most", [math.inf, 4.0])
+def test_rates_of_each_batch(backend: BackEnd, most: float, options: str) -> None:
+    """Products that are rounded, zeros and tiny ones; contiguous and strided factors."""
+    shape = (21, 17, 10, 12) if backend.interpreted else (61, 67, 70, 66)
+    m = Machine(shape, 2, 0.3)
+    parameters, settings = m.learning(options)
+    factors = torch.tensor([0.1, 1.0, 0.0, 3.3, 0.7, 9.0, 1e-30])
+    settings |= {"lr": 3.0, "most": most, "lr_factors": factors}
+    batch = {"n_rows": m.n_rows, "n_steps": 1, "seed": SEED, "step": 9}
+    batches = torch.stack([m.data.roll(i, 0) for i in range(len(factors))])
+    agree(backend, "train_steps_", parameters, batches, **batch, **settings)
+    strided = torch.stack([factors, -factors], 1)[:, 0]
+    agree(
+        backend, "train_steps_", parameters, batches, **batch, **settings | {"lr_factors": strided}
+    )
+
+
 @pytest.mark.parametrize("n_digits", N_DIGITS)
 @pytest.mark.parametrize("density", [0.0, 1.0])
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e4, 1e30])

@@ -27,7 +27,16 @@ def labelled(tmp_path_factory):
     labels = np.array([3, 5, 7])[np.arange(30) % 3]
     np.savez(folder / "rows.npz", train=rows, test=rows, y_train=labels, y_test=labels)
     args = ["--labels", "--hidden", "8", "--batch-size", "5", "--epochs", "60", "--lr", "0.5"]
-    args += ["--data", str(folder / "rows.npz"), "--output", str(folder / "run"), "--threads", "1"]
+    args += [
+        "--lr-decay",
+        "none",
+        "--data",
+        str(folder / "rows.npz"),
+        "--output",
+        str(folder / "run"),
+        "--threads",
+        "1",
+    ]
     assert main(["train", *args, "--quiet", "--no-figures"]) == 0
     return folder / "run"
 
@@ -187,7 +196,7 @@ def test_plot_draws_the_figures_anew(trained, capsys):
     for path in (trained / "figures").iterdir():
         path.unlink()
     assert main(["plot", str(trained)]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 5
+    assert len(capsys.readouterr().out.splitlines()) == 6
     assert first == {path.name: path.read_bytes() for path in (trained / "figures").iterdir()}
 
 

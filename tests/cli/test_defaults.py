@@ -15,10 +15,12 @@ REQUIRED = {"train": [], "evaluate": ["m"], "sample": ["m"], "plot": ["m"], "inf
 IN_WORDS = {
     "runs/DATA-1, -2, ...",
     "as many as --batch-size",
-    "50, or all where there are fewer",
+    "100 (paper: 50), on few rows a fiftieth of them",
+    "64, on few rows up to 500",
     "5 times --lr",
     "a quarter of --epochs",
     "as torch",
+    "as the data set says",
     "that of the run",
     "that of the run's data",
     "the 14501 of the NCG authors",
@@ -74,6 +76,10 @@ def test_the_defaults_in_words(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(train, "fit", fit)
     assert main(["train", "--data", "bars-and-stripes-5", "--epochs", "8"]) == 130
-    assert (seen["batch_size"], seen["nll_every"], seen["lr_strength"]) == (50, 2, None)
+    assert (seen["batch_size"], seen["nll_every"], seen["lr_strength"]) == (10, 2, None)
     assert main(["train", *TINY[:4]]) == 130
-    assert (seen["batch_size"], seen["nll_every"]) == (16, 25)
+    assert (seen["batch_size"], seen["epochs"], seen["nll_every"]) == (10, 500, 125)
+    assert main(["train", "--data", "digits"]) == 130
+    assert (seen["batch_size"], seen["epochs"]) == (28, 97)
+    assert main(["train", "--data", "bars-and-stripes-14"]) == 130
+    assert (seen["batch_size"], seen["epochs"]) == (100, 64)

@@ -1,12 +1,14 @@
 """The command line: numbers that are given, and defaults, reach the ops."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from calls import Spy, serving
 
 import ncg_fast
-from ncg_fast import RBM, backends, plotting
+from ncg_fast import RBM, backends, data, plotting
 from ncg_fast.cli import main, plot
 from ncg_fast.evaluation import authors_betas
 from ncg_fast.seeds import derived_seed
@@ -72,7 +74,8 @@ def test_sweeps_of_sample(options, n, n_steps, seed):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ([], (10, 26, 26, 0.1, 0.5, 0.0, 0.0, 0)),
+        ([], (5, 10, 10, 0.05, 0.25, 0.0, 0.0, 0)),
+        (["--recipe", "paper"], (10, 10, 10, 0.1, 0.5, 0.0, 0.0, 0)),
         (
             OTHERS,
             (3, 13, 7, 0.25, 2.0, 0.5, 0.125, 4),
@@ -89,21 +92,44 @@ def test_steps_of_train(options, expected):
 
 
 def test_figures_draw_with_the_seed_of_the_run_and_leave_the_machine(tmp_path, monkeypatch):
-    """The samples shown are P(v | h) of the last states of 64 chains."""
+    """Chains from noise and from training rows, shown as P(v | h = P(h | v))."""
     args = ["train", "--data", "bars-and-stripes-3", "--hidden", "5", "--epochs", "1"]
     assert main([*args, "--seed", "6", "--output", "run", "--quiet", "--threads", "1"]) == 0
     rbm = ncg_fast.load("run/model.safetensors")
     before = rbm.get_extra_state().clone()
     shown = []
 
-    def save(*_, samples, **__):
-        shown.append(samples)
+    def save(*_, samples, chains, **__):
+        shown.append((samples, chains))
         return []
 
     monkeypatch.setattr(plotting, "save_run_figures", save)
-    plot.draw(tmp_path / "run", rbm, (3, 3), 6, [])
+    rows = data.load("bars-and-stripes-3").train
+    plot.draw(tmp_path / "run", rbm, (3, 3), 6, [], rows)
     assert torch.equal(rbm.get_extra_state(), before)
-    other = ncg_fast.load("run/model.safetensors").manual_seed(6)
-    assert torch.equal(shown[0], other.reconstruct(other.sample(64, 1000)))
+    other, (samples, chains) = ncg_fast.load("run/model.safetensors").manual_seed(6), shown[0]
+    noise = other.sample_visible(torch.zeros(64, 5))
+    for start, found in zip((noise, rows.float()), samples.values(), strict=True):
+        states, _ = other.gibbs_steps(start, 2000)
+        assert torch.equal(found, other.reconstruct(states))
+    assert list(samples) == [
+        f"after 2000 sweeps from {name}" for name in ("noise", "training rows")
+    ]
+    assert torch.equal(chains[2000], samples["after 2000 sweeps from noise"])
+    assert len(chains[1]) == 64
     assert main(["plot", "run", "--threads", "1"]) == 0
-    assert torch.equal(shown[1], shown[0])
+    for found, expected in zip(shown[1][0].values(), samples.values(), strict=True):
+        assert torch.equal(found, expected)
+
+
+def test_figures_without_the_data_show_chains_from_noise(monkeypatch):
+    np.save("rows.npy", np.eye(6, dtype=np.uint8))
+    args = ["train", "--data", "rows.npy", "--hidden", "5", "--epochs", "1", "--output", "run"]
+    assert main([*args, "--quiet", "--no-figures", "--threads", "1"]) == 0
+    Path("rows.npy").unlink()
+    shown = []
+    monkeypatch.setattr(
+        plotting, "save_run_figures", lambda *_, samples, **__: shown.append(samples) or []
+    )
+    assert main(["plot", "run", "--threads", "1"]) == 0
+    assert list(shown[0]) == ["after 2000 sweeps from noise"]

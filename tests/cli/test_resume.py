@@ -48,6 +48,17 @@ def test_checkpoints_come_as_often_as_the_resumed_run_says(tmp_path, monkeypatch
     assert seen == [2, 4, 6]
 
 
+@pytest.mark.parametrize("options", [["--lr-decay", "linear"], ["--average", "0.5"]])
+def test_a_run_that_hangs_on_its_last_epoch_keeps_it(options, capsys):
+    train(*TINY, *options, "--output", "run", "--epochs", "2")
+    message = (
+        r"ncg-fast train: --epochs must stay 2 with --resume, for its rates or averages depend on "
+        r"the last of the 2, got 3\. Leave it out, or start a new run\."
+    )
+    fails(capsys, ["train", "--output", "run", "--resume", "--epochs", "3"], 2, message)
+    train("--output", "run", "--resume", "--epochs", "2")
+
+
 @pytest.mark.parametrize(
     ("key", "value", "limits"),
     [

@@ -46,7 +46,7 @@ def test_help_names_the_default_of_every_option_of_a_run(capsys):
     options = re.findall(r"^  (--[a-z-]+)(.*(?:\n {9,}.*)*)", capsys.readouterr().out, re.M)
     assert len(options) > 20
     without = {name for name, text in options if "(default:" not in text}
-    assert without == {"--debug", "--resume", "--quiet", "--no-figures"}
+    assert without == {"--debug", "--resume", "--quiet", "--no-figures", "--tensorboard"}
 
 
 def test_examples_of_help_are_valid(capsys):
@@ -88,6 +88,15 @@ def test_the_package_is_a_program(module, monkeypatch, capsys):
     assert capsys.readouterr().out == f"ncg-fast {ncg_fast.__version__}\n"
 
 
+def test_the_package_is_a_program_of_its_own():
+    program = [sys.executable, "-m", "ncg_fast"]
+    told = subprocess.run([*program, "info", "--json"], capture_output=True, text=True, check=True)
+    assert json.loads(told.stdout)["ncg_fast"] == ncg_fast.__version__
+    refused = subprocess.run([*program, "train", "--data", "nowhere.npy"], capture_output=True)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(b"ncg-fast train: data.load: name_or_path must be a sound ")
+
+
 def test_figures_and_data_sets_are_not_imported_for_help():
     program = """
 import sys
@@ -104,7 +113,7 @@ def test_train_fills_a_run_folder_and_sums_up(capsys, tmp_path):
     names = {"config.json", "metrics.jsonl", "checkpoint.safetensors", "model.safetensors"}
     assert {path.name for path in folder.iterdir()} == names | {"figures"}
     figures = {path.stem for path in (folder / "figures").iterdir()}
-    assert figures == {"filters", "samples", "curves", "degrees", "connectivity"}
+    assert figures == {"filters", "samples", "chains", "curves", "degrees", "connectivity"}
     config = json.loads((folder / "config.json").read_text())
     assert (config["hidden"], config["steps"], config["image_shape"]) == (5, 2, [3, 3])
     assert [record["epoch"] for record in records(folder)] == [1, 2, 3, 4, 5]

@@ -9,6 +9,12 @@ from data_sets import SOUND, error_of, save
 
 from ncg_fast import data
 
+MISSING = "Leave out the rows or the columns where values are missing or infinite."
+LEVELS = "Pass levels={} if {} is the largest value that there can be."
+SCALE = (
+    "Binarise it, or save ncg_fast.data.scale(x, low, high) as probabilities, low and high the "
+    "ends of the range that its values can have."
+)
 SHAPES = "be numbers of shape (n, n_visible) or (n, rows, cols), not empty"
 FAULTS = {
     "one axis": (
@@ -45,27 +51,56 @@ FAULTS = {
     ),
     "NaN": (
         {"x": np.array([[0.0, np.nan], [1.0, 0.0]])},
-        "x of set must lie in [0, 1], got nan to nan. Rescale it, or drop NaN.",
+        f"x of set must hold values in [0, 1], got NaN. {MISSING}",
     ),
     "inf": (
         {"train": SOUND, "test": np.array([[0, 0, 0, np.inf]])},
-        "test of set must lie in [0, 1], got 0.0 to inf. Rescale it, or drop NaN.",
+        f"test of set must hold values in [0, 1], got values in [0, inf]. {MISSING}",
     ),
     "float grey of 255": (
         {"x": np.array([[0.0, 255.0], [3.0, 4.0]])},
-        "x of set must lie in [0, 1], got 0.0 to 255.0. Rescale it, or drop NaN.",
+        f"x of set must hold values in [0, 1], got values in [0, 255]. {LEVELS.format(256, 255)}",
     ),
     "integer of 256": (
         {"x": np.array([[0, 256], [3, 4]])},
-        "x of set must lie in [0, 255], got 0 to 256. Rescale it, or drop NaN.",
+        f"x of set must hold values in [0, 1], got values in [0, 256]. {LEVELS.format(257, 256)}",
     ),
     "spins": (
         {"x": np.array([[-1, 1], [1, -1]])},
-        "x of set must lie in [0, 255], got -1 to 1. Rescale it, or drop NaN.",
+        "x of set must hold values in [0, 1], got spins -1 and +1. Save (x + 1) / 2.",
+    ),
+    "spins with zeros": (
+        {"x": np.array([[-1, 0], [1, -1]])},
+        f"x of set must hold values in [0, 1], got values in [-1, 1]. {SCALE}",
+    ),
+    "six levels": (
+        {"x": np.array([[0, 5], [3, 4]], np.uint8)},
+        f"x of set must hold values in [0, 1], got values in [0, 5]. {LEVELS.format(6, 5)}",
+    ),
+    "six levels, fewer in one part": (
+        {"train": np.array([[0, 3]]), "test": np.array([[0, 5]])},
+        f"train of set must hold values in [0, 1], got values in [0, 3]. {LEVELS.format(6, 5)}",
+    ),
+    "100 of 8 bits": (
+        {"x": np.array([[0, 100], [3, 4]], np.uint8)},
+        f"x of set must hold values in [0, 1], got values in [0, 100]. {LEVELS.format(101, 100)}",
+    ),
+    "more than bytes hold": (
+        {"x": np.array([[256, 0], [512, 1]])},
+        f"x of set must hold values in [0, 1], got values in [0, 512]. {LEVELS.format(513, 512)}",
+    ),
+    "real numbers": (
+        {"x": np.array([[0.0, 0.5], [2.5, 1.0]])},
+        f"x of set must hold values in [0, 1], got values in [0, 2.5]. {SCALE}",
+    ),
+    "more than rounding": (
+        {"x": np.array([[0.0, 0.5], [1.000002, 1.0]])},
+        f"x of set must hold values in [0, 1], got values in [0, 1.000002]. {SCALE}",
     ),
     "state past the alphabet": (
         {"x": np.array([[0, 3], [1, 2]]), "alphabet": "abc"},
-        "x of set must lie in [0, 2], got 0 to 3. Rescale it, or drop NaN.",
+        "x of set must hold states from 0 to 2, places in the alphabet, got 0 to 3. "
+        "Complete the alphabet.",
     ),
     "states that are no integers": (
         {"x": np.array([[0.0, 1.0], [1.0, 1.0]]), "alphabet": "abc"},
@@ -109,7 +144,11 @@ FAULTS = {
     ),
     "no known array": (
         {"images": SOUND, "y": np.arange(4)},
-        "arrays of set must be train and test, or x, got ['y']. Rename them.",
+        "arrays of set must be train and test, or x, got ['images', 'y']. Rename them.",
+    ),
+    "a capital": (
+        {"X": SOUND},
+        "arrays of set must be train and test, or x, got ['X']. Rename them.",
     ),
 }
 
@@ -134,6 +173,22 @@ def test_content_faults_are_named(fault, tmp_path):
             f"data.load: seed must be at most {2**63 - 1}, got {2**63}. Pass {2**63 - 1} or less.",
         ),
         ({"seed": 1.0}, "data.load: seed must be an int, got float 1.0. Use int(seed)."),
+        ({"levels": 1}, "data.load: levels must be at least 2, got 1. Pass 2 or more."),
+        (
+            {"levels": 17},
+            "data.load: levels and alphabet must be left out for bars-and-stripes, got (17, None). "
+            "Its values are known.",
+        ),
+        (
+            {"alphabet": "-AA"},
+            "data.load: alphabet must be two or more different ASCII letters, as text, got '-AA'. "
+            'Pass such as "-ACGU".',
+        ),
+        (
+            {"alphabet": ["A", "C"]},
+            "data.load: alphabet must be two or more different ASCII letters, as text, got "
+            "['A', 'C']. Pass such as \"-ACGU\".",
+        ),
     ],
 )
 def test_option_faults_are_named(options, message):
@@ -150,8 +205,9 @@ def test_a_name_that_is_no_text(value):
 
 def test_unknown_name_lists_the_known_ones(no_data_folder):
     assert error_of("mnits") == (
-        "data.load: name_or_path must be a path to .npz or .npy, bars-and-stripes-N, or one of"
-        " bars-and-stripes, digits, fashion-mnist, mnist, got 'mnits'."
+        "data.load: name_or_path must be a path to .npz, .npy, .csv, .csv.gz, .fasta,"
+        " bars-and-stripes-N, or one of bars-and-stripes, digits, fashion-mnist, mnist,"
+        " got 'mnits'."
         " For more, set NCG_FAST_DATA (now unset) to a directory with a folder per set."
     )
 

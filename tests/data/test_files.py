@@ -215,7 +215,7 @@ def test_both_spellings_of_the_split(keys, tmp_path):
 def test_npy_is_split_and_keeps_every_row(tmp_path):
     path = tmp_path / "my_rows.npy"
     np.save(path, np.arange(11, dtype=np.uint8).reshape(11, 1))
-    rows = data.load(path, binarize=None)
+    rows = data.load(path, binarize=None, levels=256)
     order = np.random.default_rng(0).permutation(11)
     np.testing.assert_array_equal(grey_levels(rows.train)[:, 0], order[:9])
     np.testing.assert_array_equal(grey_levels(rows.test)[:, 0], order[9:])

@@ -94,6 +94,16 @@ def ladder(*values):
             "or NaN. Sort them.",
         ),
         (
+            ladder(0.0, 1.0000001),
+            "log_partition_ais: betas must be in [0, 1], got ends 0 and 1.0000001. "
+            "Pass inverse temperatures up to 1.",
+        ),
+        (
+            ladder(0.0, 0.9999999),
+            "log_partition_ais: betas must begin with 0 and end with 1, got 0 and 0.9999999. "
+            "Add the ends, or turn it round.",
+        ),
+        (
             ladder(1.0, 0.0),
             "log_partition_ais: betas must begin with 0 and end with 1, got 1 and 0. "
             "Add the ends, or turn it round.",
@@ -159,7 +169,7 @@ def ladder(*values):
         (
             lambda: ev.pseudo_log_likelihood(SMALL, X.to(torch.complex64)),
             "pseudo_log_likelihood: x must be bool, an integer or floating (16 bits or more), "
-            "got torch.complex64. Use x.to(torch.uint8), or .float() for probabilities.",
+            "got torch.complex64. Pass real numbers.",
         ),
         (
             lambda: ev.pseudo_log_likelihood(SMALL, X, seed=0.5),
@@ -206,7 +216,7 @@ def ladder(*values):
         (
             lambda: ev.with_labels(X.to(torch.complex64), Y, 3),
             "with_labels: x must be bool, an integer or floating (16 bits or more), "
-            "got torch.complex64. Use x.to(torch.uint8), or .float() for probabilities.",
+            "got torch.complex64. Pass real numbers.",
         ),
         (
             lambda: ev.with_labels(X, Y, 0),

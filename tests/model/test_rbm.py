@@ -7,7 +7,11 @@ import torch
 from small_machine import N_HIDDEN, N_VISIBLE, N, masked
 
 from ncg_fast import RBM
-from ncg_fast.backends.numerics import LEVELS
+from ncg_fast.backends import cpu
+from ncg_fast.backends.numerics import LEVELS, to_levels
+from ncg_fast.model import units
+from ncg_fast.model.digits import EVALUATION_DIGITS
+from ncg_fast.ops.registration import registered
 
 
 def test_means_and_energies_agree_with_float64(rbm: RBM, v: torch.Tensor) -> None:
@@ -31,6 +35,34 @@ def test_values_in_between_are_probabilities_of_16_bits(rbm: RBM) -> None:
     p = torch.rand(N, N_VISIBLE, generator=torch.Generator().manual_seed(4))
     x = (p * LEVELS).round().double() / LEVELS @ masked(rbm).T
     torch.testing.assert_close(rbm(p).double(), x.sigmoid(), rtol=0, atol=3e-7)
+
+
+def test_float64_is_looked_at_before_float32_rounds_it(rbm: RBM, v: torch.Tensor) -> None:
+    near = v.double()
+    near[0, 0] = 1 - 1e-12
+    layer = rbm._model(EVALUATION_DIGITS).hidden_layer
+    assert torch.equal(rbm(near).float(), registered.mean(to_levels(near), len(v), *layer))
+    one = near.clone()
+    near[0, 0], one[0, 0] = 1 + 1e-12, 1.0
+    far = near.clone()
+    far[0, 0] = 1 + 1e-5
+    for call in (rbm, rbm.free_energy, rbm.reconstruct):
+        assert torch.equal(call(near), call(one))
+        with pytest.raises(ValueError, match=r"visible must hold values in \[0, 1\], got "):
+            call(far)
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.float32])
+def test_kernels_alone_look_at_rows(
+    rbm: RBM, v: torch.Tensor, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = v.to(dtype)
+    want = rbm(rows), rbm.free_energy(rows), rbm.reconstruct(rows)
+    monkeypatch.delattr(units, "ones_of")
+    monkeypatch.delattr(units, "to_levels")
+    monkeypatch.delattr(cpu.launcher, "pack_states")
+    got = rbm(rows), rbm.free_energy(rows), rbm.reconstruct(rows)
+    assert all(torch.equal(a, b) for a, b in zip(got, want, strict=True))
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32, torch.float64, torch.float16])
@@ -84,6 +116,34 @@ def test_steps_one_by_one_are_the_same_chain(v: torch.Tensor) -> None:
 def test_a_chain_does_not_depend_on_its_neighbours(v: torch.Tensor) -> None:
     a, b = (RBM(N_VISIBLE, N_HIDDEN, seed=5) for _ in range(2))
     assert torch.equal(a.gibbs_steps(v, 3)[0][:4], b.gibbs_steps(v[:4], 3)[0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_rounding_put_outside_is_clipped(dtype: torch.dtype) -> None:
+    machine = RBM(3, N_HIDDEN, seed=3)
+    inside = torch.tensor([[0.0, 0.25, 1.0], [1.0, 0.5, 0.0]], dtype=dtype)
+    outside = torch.where(inside == 1, 1 + 9e-7, torch.where(inside == 0, -9e-7, inside))
+    assert (outside > 1).any() and (outside < 0).any()
+    for call in (RBM.forward, RBM.free_energy, RBM.reconstruct):
+        assert torch.equal(call(machine, outside), call(machine, inside))
+    states, near = inside[:, ::2], outside[:, ::2]  # 0 and 1 alone
+    machine = RBM(2, N_HIDDEN, seed=3)
+    again = RBM(2, N_HIDDEN, seed=3)
+    assert torch.equal(machine.gibbs_steps(near, 2)[0], again.gibbs_steps(states, 2)[0])
+    machine.train_step_(near, lr=0.1)
+    again.train_step_(states, lr=0.1)
+    assert torch.equal(machine.weight, again.weight)
+
+
+def test_samples_of_a_seed_leave_the_draws_of_the_machine(v: torch.Tensor) -> None:
+    a, b = RBM(N_VISIBLE, N_HIDDEN, seed=3), RBM(N_VISIBLE, N_HIDDEN, seed=3)
+    first = a.sample(50, n_steps=3, seed=5)
+    assert torch.equal(a.sample(50, n_steps=3, seed=5), first)
+    assert not torch.equal(a.sample(50, n_steps=3, seed=6), first)
+    started = a.sample(N, n_steps=3, start=v, seed=5)
+    assert torch.equal(a.sample(50, n_steps=3), b.sample(50, n_steps=3))
+    assert torch.equal(b.manual_seed(5).sample(50, n_steps=3), first)
+    assert torch.equal(b.manual_seed(5).sample(N, n_steps=3, start=v), started)
 
 
 def test_samples_start_where_they_are_told(v: torch.Tensor) -> None:

@@ -12,6 +12,11 @@ from small_machine import N_HIDDEN, N_VISIBLE, N, same
 from ncg_fast import RBM
 
 NAN = float("nan")
+MISSING = "Leave out the rows or the columns where values are missing or infinite."
+SCALE = (
+    "Binarise it, or pass ncg_fast.data.scale({}, low, high) as probabilities, low and high the "
+    "ends of the range that its values can have."
+)
 BAD_STATES = [
     (
         torch.zeros(N_VISIBLE, N),
@@ -35,19 +40,63 @@ BAD_STATES = [
         "Binarise it, or pass visible / 255 as probabilities.",
     ),
     (
+        torch.arange(17).expand(N_VISIBLE, 17).t(),
+        f"visible must hold only 0 and 1, got values in [0, 16]. {SCALE.format('visible')}",
+    ),
+    (
+        torch.arange(2.0).mul(100).expand(N_VISIBLE, 2).t(),
+        f"visible must hold values in [0, 1], got values in [0, 100]. {SCALE.format('visible')}",
+    ),
+    (
+        torch.tensor([0.0, 150.5]).expand(N_VISIBLE, 2).t(),
+        f"visible must hold values in [0, 1], got values in [0, 150.5]. {SCALE.format('visible')}",
+    ),
+    (
+        torch.tensor([0, 256]).expand(N_VISIBLE, 2).t(),
+        f"visible must hold only 0 and 1, got values in [0, 256]. {SCALE.format('visible')}",
+    ),
+    (
+        torch.tensor([-1, 1], dtype=torch.int8).expand(N_VISIBLE, 2).t(),
+        "visible must hold only 0 and 1, got spins -1 and +1. Pass (visible + 1) / 2.",
+    ),
+    (
+        torch.tensor([-1.0, 1.0]).expand(N_VISIBLE, 2).t(),
+        "visible must hold values in [0, 1], got spins -1 and +1. Pass (visible + 1) / 2.",
+    ),
+    (
+        torch.tensor([-1.0, 0.0, 1.0]).expand(N_VISIBLE, 3).t(),
+        f"visible must hold values in [0, 1], got values in [-1, 1]. {SCALE.format('visible')}",
+    ),
+    (
+        torch.tensor([0.5, 1.0000021]).double().expand(N_VISIBLE, 2).t(),
+        "visible must hold values in [0, 1], got values in [0.5, 1.000002]. "
+        f"{SCALE.format('visible')}",
+    ),
+    (
+        torch.tensor([-2e-6, 1.0]).expand(N_VISIBLE, 2).t(),
+        f"visible must hold values in [0, 1], got values in [-2e-06, 1]. {SCALE.format('visible')}",
+    ),
+    (
+        torch.tensor([0.0, torch.inf]).expand(N_VISIBLE, 2).t(),
+        f"visible must hold values in [0, 1], got values in [0, inf]. {MISSING}",
+    ),
+    (
+        torch.zeros(2, N_VISIBLE, dtype=torch.uint16),
+        "visible must be bool, an integer or floating (16 bits or more), got torch.uint16. "
+        "Use visible.float().",
+    ),
+    (
         torch.full((2, N_VISIBLE), -1.0),
-        "visible must hold values in [0, 1], got values in [-1, -1]. "
-        "Binarise it, or scale it to probabilities.",
+        f"visible must hold values in [0, 1], got values in [-1, -1]. {SCALE.format('visible')}",
     ),
     (
         torch.full((2, N_VISIBLE), NAN),
-        "visible must hold values in [0, 1], got NaN. "
-        "Fill what is missing: torch.nan_to_num(visible, nan=0.5).",
+        f"visible must hold values in [0, 1], got NaN. {MISSING}",
     ),
     (
         torch.zeros(2, N_VISIBLE, dtype=torch.complex64),
         "visible must be bool, an integer or floating (16 bits or more), got torch.complex64. "
-        "Use visible.to(torch.uint8), or .float() for probabilities.",
+        "Pass real numbers.",
     ),
     (
         [[0.0] * N_VISIBLE],
@@ -140,7 +189,8 @@ def test_bad_constructor_arguments(arguments: dict[str, Any], text: str) -> None
         ),
         (
             lambda r, v: r.sample(2, 1, clamp=torch.full((N_VISIBLE,), 0.5)),
-            "RBM.sample: clamp must hold only 0, 1 and NaN, got other values. Binarise it.",
+            "RBM.sample: clamp must hold only 0, 1 and NaN, got values in [0.5, 0.5]. "
+            "Pass NaN where a unit is free.",
         ),
         (
             lambda r, v: r.train_step_(v, lr=-0.1),

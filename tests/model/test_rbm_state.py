@@ -116,6 +116,22 @@ def test_inputs_that_require_gradients(rbm: RBM, v: torch.Tensor) -> None:
     rbm.contrastive_divergence(v.float().requires_grad_())
 
 
+@pytest.mark.parametrize(
+    ("bad", "text"),
+    [
+        (1.0000001, "values in [0, 1.0000001]. Use .clamp(0, 1), as update_mask_ does."),
+        (float("nan"), "NaN. Load an earlier state."),
+    ],
+)
+def test_strengths_outside_are_named(rbm: RBM, bad: float, text: str) -> None:
+    state = {key: value.clone() for key, value in copy.deepcopy(rbm).state_dict().items()}
+    state["connection_strength"].zero_()[0, 0] = bad
+    with pytest.raises(ValueError) as caught:
+        rbm.load_state_dict(state)
+    message = "RBM.load_state_dict: connection_strength must be in [0, 1], got "
+    assert str(caught.value) == message + text
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 @pytest.mark.parametrize("name", ["weight", "visible_bias", "hidden_bias", "connection_strength"])
 def test_a_broken_state_is_refused_and_changes_nothing(rbm: RBM, name: str, bad: float) -> None:

@@ -212,7 +212,7 @@ def test_sizes_whose_product_overflows() -> None:
     back = torch.zeros(1, 0, n_hidden + 1, 64, dtype=torch.int16)
     none = None, None, None
     data = torch.zeros(1, 0, n_rows // 64, dtype=torch.int64)
-    options = 0.1, 0.0, 0.0, 0.0, 1, 0, 0, None, 0, 0, 0, 0.0, 1e30
+    options = 0.1, 0.0, 0.0, 0.0, None, None, None, 1, 0, 0, None, 0, 0, 0, 0.0, 1e30
     batch = n_rows, n_rows, 1, *options
     with pytest.raises(ValueError, match=r"train_steps_: n_rows must be in \[1, 2147483648\]"):
         registered("train_steps_")(*tensors, back, *none, data, None, *batch)

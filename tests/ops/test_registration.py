@@ -51,6 +51,7 @@ def raw_arguments(m: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
     phases = m["levels"], m["visible"], m["levels"].flip(0), m["visible"].flip(0)
     gradients = m["weight"].clone(), None, m["b"].clone(), m["c"].clone()
     rates = 0.1, 0.5, 0.9, 0.01
+    offsets = torch.full((N_VISIBLE,), 0.3), torch.full((N_HIDDEN,), 0.6)
     betas = torch.linspace(0, 1, 4, dtype=torch.float64)
     chains = m["visible"].clone()
     batch = m["visible"].expand(3, -1, -1), chains, N, N, 2
@@ -69,13 +70,27 @@ def raw_arguments(m: dict[str, Any]) -> dict[str, tuple[Any, ...]]:
         "gibbs_steps": (m["visible"], N, *model, exponent, 2, *draw, None, 0, m["visible"]),
         "connection_gradient": (*phases, m["weight"], m["mask"]),
         "phase_sums": (m["levels"], m["visible"], *sums),
-        "ncg_update_": (*written, *velocities, *phases, *rates, exponent, 2),
+        "ncg_update_": (*written, *velocities, *phases, *rates, *offsets, exponent, 2),
         "update_from_sums_": (
             *(*written, *no_momentum, *sums, *sums, N, N, False, *rates, exponent, 0),
         ),
         "gradient_update_": (*written, *velocities, *gradients, *rates, exponent, 2),
         "train_steps_": (
-            *(*written, *no_momentum, *batch, *rates, *draw, None, 0, exponent, 0, 0.0, 1e30),
+            *(
+                *written,
+                *no_momentum,
+                *batch,
+                *rates,
+                None,
+                *offsets,
+                *draw,
+                None,
+                0,
+                exponent,
+                0,
+                0.0,
+                1e30,
+            ),
         ),
         "free_energy": (m["visible"], N, m["to_hidden"], m["c"], exponent, m["b"]),
         "anneal": (
@@ -108,7 +123,8 @@ def test_compile_traces_the_public_functions_whole(m: dict[str, Any], capacity: 
         hidden = ops.sample_hidden(last, m["to_hidden"], m["c"], m["exponent"], N, seed=1, step=9)
         mean = ops.visible_mean(hidden, m["to_visible"], m["b"], m["exponent"], N)
         energy = ops.free_energy(last, m["to_hidden"], m["b"], m["c"], m["exponent"], N)
-        return mean.sum(1) + energy
+        again = ops.hidden_mean(mean, m["to_hidden"], m["c"], m["exponent"], N)  # of rows
+        return mean.sum(1) + again.sum(1) + energy
 
     compiled = torch.compile(chain, fullgraph=True, backend="aot_eager")
     assert torch.equal(compiled(m["visible"]), chain(m["visible"]))
@@ -189,8 +205,12 @@ def test_messages(m: dict[str, Any]) -> None:
             "hidden_mean: visible must have shape (n_units, ceil(B / 64)) = (13, 1), got (13, 0). "
             "Use pack_states."
         ),
-        lambda: ops.hidden_mean(m["visible"].float(), *layer): (
-            "hidden_mean: visible must be int64, got torch.float32. Use visible.to(torch.int64)."
+        lambda: ops.hidden_mean(m["visible"].double(), *layer): (
+            "hidden_mean: visible must be int64, got torch.float64. Use pack_states."
+        ),
+        lambda: ops.hidden_mean(m["rows"].float()[1:], *layer): (
+            "hidden_mean: visible must have shape (B, n_units) = (5, 13), got (4, 13). "
+            "Pass a tensor of that shape."
         ),
         lambda: ops.hidden_mean(m["visible"], m["to_hidden"][0], *layer[1:]): (
             "hidden_mean: to_hidden must have shape (planes, blocks, n_in + 1, 64) = "
@@ -222,8 +242,7 @@ def test_messages(m: dict[str, Any]) -> None:
             "pack_weights: weight must be float32, got torch.float64. Use weight.to(torch.float32)."
         ),
         lambda: ops.pack_states(m["rows"].float()): (
-            "pack_states: states must be bool or uint8, got torch.float32. "
-            "Use states.to(torch.uint8)."
+            "pack_states: states must be bool or uint8, got torch.float32. Use states == 1."
         ),
         lambda: ops.sample_hidden(m["visible"], *layer, seed=-1): (
             "sample_hidden: seed must be at least 0, got -1. Pass 0 or more."

@@ -12,7 +12,8 @@ SHAPE = (
     "image_shape must be (rows, cols) with rows * cols = 6, got {}. Leave label units out of it."
 )
 SAMPLES = "samples must be a tensor (n_samples, n_visible), got {}. Pass one row a sample."
-RANGE = "samples must lie in [0, 1], got {}. Binarise them, or pass probabilities."
+CHAINS = "states must be a mapping from sweeps to states, got {}. Pass {{sweeps: states}}."
+RANGE = "samples must hold values in [0, 1], got {}."
 MASKS = (
     "mask must be a bool tensor (n_hidden, n_visible), got {}. "
     "Pass one row per hidden unit, as torch.bool."
@@ -44,12 +45,24 @@ FAULTS = [
     ("plot_samples", (6, (2, 3)), {}, SAMPLES.format("int")),
     ("plot_samples", (ROWS[:0], (2, 3)), {}, SAMPLES.format("(0, 6)")),
     ("plot_samples", (ROWS[0], (2, 3)), {}, SAMPLES.format("(6,)")),
-    ("plot_samples", (ROWS + 2, (2, 3)), {}, RANGE.format("2 to 2")),
-    ("plot_samples", (ROWS * NAN, (2, 3)), {}, RANGE.format("nan to nan")),
+    ("plot_samples", (ROWS + 2, (2, 3)), {}, RANGE.format("values in [2, 2]")),
+    ("plot_samples", (ROWS * NAN, (2, 3)), {}, RANGE.format("NaN")),
     ("plot_samples", (ROWS, (-2, -3)), {}, SHAPE.format("(-2, -3)")),
     ("plot_samples", (ROWS, (2.0, 3.0)), {}, SHAPE.format("(2.0, 3.0)")),
     ("plot_samples", (ROWS, "23"), {}, SHAPE.format("'23'")),
     ("plot_samples", (ROWS, 6), {}, SHAPE.format("6")),
+    ("plot_samples", ({}, (2, 3)), {}, "samples must hold a set, got none. Pass one row a sample."),
+    ("plot_samples", ({"a": ROWS + 2}, (2, 3)), {}, RANGE.format("values in [2, 2]")),
+    ("plot_chains", (ROWS, (2, 3)), {}, CHAINS.format("Tensor")),
+    ("plot_chains", ({}, (2, 3)), {}, CHAINS.format("dict")),
+    ("plot_chains", ({1: ROWS + 2}, (2, 3)), {}, RANGE.format("values in [2, 2]")),
+    ("plot_chains", ({1: ROWS}, (2, 3)), {"n": 0}, "n must be at least 1, got 0."),
+    (
+        "plot_chains",
+        ({1: ROWS, 2: ROWS[:1]}, (2, 3)),
+        {},
+        "states must be of the same chains, got ",
+    ),
     ("plot_samples", (ROWS, None), {"n_labels": 6}, "n_labels must be in [0, 5], got 6."),
     ("plot_samples", (ROWS, None), {"n_labels": -1}, "n_labels must be in [0, 5], got -1."),
     ("plot_samples", (ROWS, None), {"n": 1.5}, "n must be an int, got float 1.5."),

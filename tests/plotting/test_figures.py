@@ -78,6 +78,29 @@ def test_samples_lie_in_their_tiles_and_label_units_are_left_out():
     assert figure.axes[0].get_title(loc="left") == "4 samples, shown as probabilities"
 
 
+def test_sets_of_samples_stand_side_by_side_under_their_names():
+    sets = {"from noise": torch.eye(6)[:3], "from rows": torch.eye(6) / 2}
+    figure = plotting.plot_samples(sets, (2, 3), n=4)
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == [
+        "3 samples from noise",
+        "4 samples from rows, shown as probabilities",
+    ]
+
+
+def test_a_line_of_the_figure_is_a_chain_and_a_column_a_number_of_sweeps():
+    states = {1: torch.eye(6)[:2], 10: torch.eye(6)[2:4], 200: torch.eye(6)[4:]}
+    figure = plotting.plot_chains(states, (2, 3))
+    for chain in range(2):
+        for column in range(3):
+            tile = darkness(pixels_of_tile(figure, 3 * chain + column, 3, (2, 3), 1))
+            assert tile.argmax() == 2 * column + chain
+    axes = figure.axes[0]
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["1", "10", "200"]
+    assert axes.get_title(loc="left") == "2 chains over time"
+    assert len(plotting.plot_chains(states, None).axes) == 3
+
+
 def test_filters_diverge_from_zero_in_order_of_norm_with_grey_where_off():
     rbm = machine()
     with torch.no_grad():
@@ -204,7 +227,8 @@ def test_all_figures_are_written(tmp_path):
         tmp_path,
         rbm,
         image_shape=(2, 3),
-        samples=samples,
+        samples={"from noise": samples},
+        chains={1: samples, 2: samples},
         records=records(4, 2),
         mixing=MIXING,
     )

@@ -14,8 +14,14 @@ from ncg_fast.cli import build_parser
 from ncg_fast.experiments.config import Config
 
 NEUTRAL = None, 0, 0.0, False, ()
-FIT = {"epochs": 10, "batch_size": 50, "n_steps": 1, "lr": 0.01, "rule": "ncg"}
-FIT |= {"shuffle": True, "progress": True, "checkpoint_every": 1}
+FIT = {"epochs": 10, "n_steps": 1, "lr": 0.01, "rule": "ncg"}
+FIT |= {
+    "lr_decay": "none",
+    "chain_start": "independent",
+    "shuffle": True,
+    "progress": True,
+    "checkpoint_every": 1,
+}
 
 # Every other default leaves something out: None, 0, False or ().
 OF_FUNCTIONS: dict[str, dict[str, Any]] = {
@@ -36,6 +42,7 @@ OF_FUNCTIONS: dict[str, dict[str, Any]] = {
     "diagnostics.mixing": {"n_chains": 256, "n_sweeps": 1000},
     "sampling.parallel_tempering": {"n_temperatures": 10, "n_steps": 1000},
     "ops.train_steps_": {"most": math.inf},
+    "plotting.plot_chains": {"n": 10},
     "plotting.plot_connectivity": {"n": 64},
     "plotting.plot_filters": {"n": 64},
     "plotting.plot_samples": {"n": 64},
@@ -49,10 +56,12 @@ OF_COMMANDS = {
     "bench": {},
 }
 OF_RUNS = {
-    "n_steps": 10,
-    "lr": 0.1,
+    "n_steps": 5,
+    "persistent": True,
+    "chain_start": "rows",
+    "lr": 0.05,
+    "lr_decay": "linear",
     "rule": "ncg",
-    "epochs": 100,
     "shuffle": True,
     "checkpoint_every": 1,
     "data": "digits",
@@ -60,9 +69,10 @@ OF_RUNS = {
     "hidden": 128,
     "pattern": "random",
     "density": 0.5,
-    "weight_init": "uniform",
-    "weight_scale": 0.1,
+    "weight_init": "normal",
+    "weight_scale": 0.03,
     "visible_bias": "data",
+    "recipe": "default",
 }
 
 

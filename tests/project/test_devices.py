@@ -61,6 +61,7 @@ def test_results_are_on_the_device_of_the_tensors() -> None:
         found += ops.connection_gradient(levels, packed, levels, packed, weight, mask)
         batches = torch.zeros(2, 9, 1, dtype=torch.int64, **cuda)
         parameters = weight, None, mask, b, c, *digits, None, None, None
+        none = None, None, None
         batch, rates = (batches, None, 35, 35, 1), (0.1, 0.0, 0.0, 0.0)
-        found += [ops.train_steps_(*parameters, *batch, *rates, *draw, 1, 0, 0.0, 1.0)]
+        found += [ops.train_steps_(*parameters, *batch, *rates, *none, *draw, 1, 0, 0.0, 1.0)]
         assert {tensor.device.type for tensor in found} == {"cuda"}

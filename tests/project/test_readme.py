@@ -51,6 +51,14 @@ def test_the_loop_with_an_optimizer_runs():
     assert not torch.equal(rbm.mask, before)
 
 
+def test_the_switch_from_scikit_learn_runs():
+    sets = pytest.importorskip("sklearn.datasets")
+    lines = re.search(r"^    from ncg_fast\.sklearn .*?(?=\n\n)", README, re.DOTALL | re.MULTILINE)
+    names = {"images": sets.load_digits().data[:100] / 16}
+    exec(compile(textwrap.dedent(lines.group()), "README.md", "exec"), names)
+    assert names["features"].shape == (100, 100)
+
+
 def test_commands_are_valid():
     commands = re.findall(r"^    ncg-fast (.*?)(?: {2,}#.*)?$", README, re.MULTILINE)
     assert {command.split()[0] for command in commands} == {
@@ -89,7 +97,7 @@ def test_files_to_add_an_op_exist():
 
 def test_what_the_readme_shows_and_names_is_there():
     found = re.findall(r'src="(\S+)"|\]\((?!https:)(\S+)\)', README)
-    assert len(found) == 3
+    assert len(found) == 4
     for path in ("".join(each) for each in found):
         assert (ROOT / path).exists(), path
 

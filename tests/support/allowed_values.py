@@ -12,7 +12,7 @@ _BY_VALUES: dict[tuple[str, ...], dict[str, str]] = {
         "RBM.contrastive_divergence": "n_steps",
         "RBM.connection_gradient": "n_steps",
         "RBM.train_step_": "n_steps n_chains",
-        "fit": "checkpoint_every epochs batch_size n_steps nll_every",
+        "fit": "checkpoint_every epochs n_steps nll_every",
         "log_partition_ais": "n_chains seed",
         "log_partition_bounds": "n_chains n_sweeps seed",
         "log_likelihood": "n_chains seed",
@@ -60,7 +60,9 @@ _BY_VALUES: dict[tuple[str, ...], dict[str, str]] = {
         "ops.gibbs_steps": "clamped",
         "ops.connection_gradient": "weight mask",
         "ops.gradient_update_ gradients": "by_weight by_strength by_visible by_hidden",
-        "ops.train_step_": "chains",
+        "ops.ncg_update_": "offsets",
+        "ops.train_step_": "chains offsets",
+        "ops.train_steps_": "lr_factors offsets",
         "ops.train_step_ parameters": "connection_strength weight_velocity visible_velocity "
         "hidden_velocity",
     },
@@ -109,7 +111,8 @@ _BY_VALUES: dict[tuple[str, ...], dict[str, str]] = {
         "pseudo_log_likelihood": "x",
     },
     ("None", "2 of NumPy"): {
-        "fit": "seed",
+        "fit": "batch_size seed",
+        "RBM.sample": "seed",
         "parallel_tempering": "n_burn_in",
         "log_partition_ais": "betas",
         "log_partition_bounds": "betas",
@@ -152,6 +155,18 @@ _BY_VALUES: dict[tuple[str, ...], dict[str, str]] = {
         "integrated_autocorrelation_time": "series",
         "effective_sample_size": "series",
         "split_r_hat": "series",
+    },
+    (
+        *("array", "no axes", "no rows", "no columns", "three axes", "one column more"),
+        *("float8", "NaN"),
+    ): {
+        "data.scale": "x",
+    },
+    ("-1",): {
+        "data.scale": "low",
+    },
+    ("2 of NumPy", "2**70"): {
+        "data.scale": "high",
     },
     ("255",): {
         "ops.pack_states": "states",

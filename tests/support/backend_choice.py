@@ -73,7 +73,7 @@ class BackEnd(NamedTuple):
             returned = getattr(ops, op)(*args, **options)
         found = [*_tensors(returned)]
         if op.endswith("_"):
-            found += _tensors([args[0], options.get("chains")])
+            found += _tensors([args[0], options.get("chains"), options.get("offsets")])
         return tuple(_as_rows([tensor.cpu() for tensor in found], args))
 
     def _there(self, value: Any, copied: bool) -> Any:

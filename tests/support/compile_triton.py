@@ -17,7 +17,16 @@ from parity import SEED, Machine
 
 from ncg_fast.backends import formats
 from ncg_fast.backends.numerics import HIDDEN_STREAM
-from ncg_fast.backends.records import Batch, Draw, Gradients, Model, Phases, PhaseSums, Rates
+from ncg_fast.backends.records import (
+    Batch,
+    Draw,
+    Gradients,
+    Model,
+    Offsets,
+    Phases,
+    PhaseSums,
+    Rates,
+)
 
 # Flushed subnormals, approximate operations: of float32 none may appear.
 INEXACT = re.compile(r"\b(?:add|sub|mul|fma|div|rcp|sqrt|ex2)[.\w]*(?:ftz|approx|full)[.\w]*\.f32")
@@ -67,7 +76,10 @@ def launches() -> None:
         **exponent,
     }
     batch = Batch(m.levels.unsqueeze(0), m.chains, m.n_rows, m.n_chains, 1)
-    ops.train_steps_(batch=batch, draw=Draw(SEED), least=0.0, most=1.0, **given)
+    rest = {"draw": Draw(SEED), "least": 0.0, "most": 1.0}
+    rest["lr_factors"] = torch.ones(1)
+    for offsets in (Offsets(), Offsets(m.visible_bias, m.hidden_bias)):
+        ops.train_steps_(batch=batch, offsets=offsets, **rest, **given)
     counts = {"n_rows": m.n_rows, "n_chains": m.n_chains, "data_levels": True}
     ops.update_from_sums_(data=sums, model=sums, **counts, **given)
     gradients = Gradients(m.weight, m.strength, m.visible_bias, m.hidden_bias)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 import ncg_fast
-from ncg_fast import RBM, connectivity, diagnostics, ops, sampling
+from ncg_fast import RBM, connectivity, data, diagnostics, ops, sampling
 from ncg_fast.backends.numerics import to_levels
 
 N_VISIBLE, N_HIDDEN, N = 7, 5, 4
@@ -60,6 +60,7 @@ HALF = {"weight_exponent": 1, "n_chains": N}
 DRAW = {"seed": 0, "chain_offset": 0, "step": 0, "unit_offset": 0}
 SUMS = ops.PhaseSums(*(torch.zeros(shape, dtype=torch.int64) for shape in ((5, 7), (7,), (5,))))
 GRADIENTS = ops.Gradients(WEIGHT.clone(), WEIGHT.clone(), B, C)
+OFFSETS = ops.Offsets(torch.full((N_VISIBLE,), 0.5), torch.full((N_HIDDEN,), 0.5))
 PHASES = {"hidden_data": LEVELS, "visible_data": ROWS, "hidden_model": LEVELS}
 RATES = {"lr": 0.1, "lr_strength": 0.1, "momentum": 0.0, "weight_decay": 0.0}
 TO_H = {"to_hidden": TO_HIDDEN, "hidden_bias": C}
@@ -109,7 +110,7 @@ CALLS: dict[str, tuple[Any, dict[str, Any]]] = {
     "RBM.sample_hidden": (RBM.sample_hidden, {"visible": V}),
     "RBM.sample_visible": (RBM.sample_visible, {"hidden": H}),
     "RBM.gibbs_steps": (RBM.gibbs_steps, {"visible": V, "n_steps": 1, "beta": 1.0, "clamp": V}),
-    "RBM.sample": (RBM.sample, {"n": N, "n_steps": 1, "clamp": V, "start": V}),
+    "RBM.sample": (RBM.sample, {"n": N, "n_steps": 1, "clamp": V, "start": V, "seed": 0}),
     "RBM.contrastive_divergence": (
         RBM.contrastive_divergence,
         {"visible": V, "n_steps": 1, "chains": V},
@@ -209,6 +210,7 @@ CALLS: dict[str, tuple[Any, dict[str, Any]]] = {
     "split_r_hat": (diagnostics.split_r_hat, {"series": V}),
     "classify": (ncg_fast.classify, {"rbm": LABELLED, "x": V[:, :5], "method": "free_energy"}),
     "accuracy": (ncg_fast.accuracy, {"rbm": LABELLED, "x": V[:, :5], "labels": LABELS}),
+    "data.scale": (data.scale, {"x": V, "low": 0, "high": 1}),
     "with_labels": (ncg_fast.with_labels, {"x": V, "labels": LABELS, "n_labels": 2}),
     "random_mask": (
         connectivity.random_mask,
@@ -280,7 +282,25 @@ CALLS: dict[str, tuple[Any, dict[str, Any]]] = {
     ),
     "ops.ncg_update_": (
         lambda **given: ops.ncg_update_(parameters(), **given),
-        {**PHASES, "visible_model": ROWS, "weight_exponent": 1, "n_labels": 0, **RATES},
+        {
+            **PHASES,
+            "visible_model": ROWS,
+            "weight_exponent": 1,
+            "n_labels": 0,
+            "offsets": OFFSETS,
+            **RATES,
+        },
+    ),
+    "ops.ncg_update_ offsets": (
+        lambda **given: ops.ncg_update_(
+            parameters(),
+            *PHASES.values(),
+            ROWS,
+            weight_exponent=1,
+            lr=0.1,
+            offsets=ops.Offsets(**given),
+        ),
+        OFFSETS._asdict(),
     ),
     "ops.train_step_": (
         lambda **given: ops.train_step_(parameters(), **given),
@@ -292,6 +312,7 @@ CALLS: dict[str, tuple[Any, dict[str, Any]]] = {
             "chains": ROWS.clone(),
             "n_chains": N,
             "n_labels": 0,
+            "offsets": OFFSETS,
             **DRAW,
             **RATES,
         },
@@ -303,6 +324,8 @@ CALLS: dict[str, tuple[Any, dict[str, Any]]] = {
             "n_rows": N,
             "n_steps": 1,
             "weight_exponent": 1,
+            "lr_factors": torch.ones(3),
+            "offsets": OFFSETS,
             **DRAW,
             "least": 0.0,
             "most": 1.0,

@@ -32,6 +32,8 @@ def raw_calls(
     rates = 0.1, 0.5, 0.9, 0.01
     betas = torch.linspace(0, 1, 4, dtype=torch.float64)
     batch = torch.stack([visible, visible.flip(0)]), visible.flip(0), n, n, 2
+    offsets = rows.float().mean(0), torch.rand(n_hidden, generator=g)
+    several = *rates, torch.tensor([0.5, 2.0]), *offsets, *draw
     sums = tuple(
         torch.ones(shape, dtype=torch.int64)
         for shape in ((n_hidden, n_visible), (n_visible,), (n_hidden,))
@@ -47,10 +49,10 @@ def raw_calls(
         "gibbs_steps": (visible, n, *digits, b, c, exponent, 2, *draw, beta, 32, visible.flip(0)),
         "connection_gradient": (*phases, weight, mask),
         "phase_sums": (levels, visible, *sums),
-        "ncg_update_": (*written, *phases, *rates, exponent, 3),
+        "ncg_update_": (*written, *phases, *rates, *offsets, exponent, 3),
         "update_from_sums_": (*written, *sums, *sums, n, n, False, *rates, exponent, 3),
         "gradient_update_": (*written, *gradients, *rates, exponent, 3),
-        "train_steps_": (*written, *batch, *rates, *draw, None, 32, exponent, 3, 0.0, 1e30),
+        "train_steps_": (*written, *batch, *several, None, 32, exponent, 3, 0.0, 1e30),
         "free_energy": (visible, n, to_hidden, c, exponent, b),
         "anneal": (visible, n, *digits, b, c, exponent, 0.1 * b, betas, *draw, None, 32),
     }

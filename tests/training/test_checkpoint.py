@@ -78,6 +78,7 @@ def test_a_new_machine_that_never_drew_comes_back(tmp_path):
 def test_training_state_comes_back(tmp_path):
     path, rbm = tmp_path / "run", machine()
     tensors = {"chains": torch.arange(7).view(7, 1), "weight_velocity": torch.rand(5, 7)}
+    tensors["first_sweep"] = torch.tensor(9)
     history = [{"epoch": 1, "reconstruction_error": 0.1 + 0.2, "train_nll": None, "name": "é"}]
     save_checkpoint(path, rbm, TrainingState({"lr": 1 / 3}, history, tensors))
     again, state = load_checkpoint(path)
@@ -214,7 +215,9 @@ def test_only_a_machine_is_saved(write, tmp_path):
     ("op", "call"),
     {
         "save": lambda path: save(machine(), path),
-        "save_checkpoint": lambda path: save_checkpoint(path, machine(), TrainingState()),
+        "save_checkpoint": lambda path: save_checkpoint(
+            path, machine(), TrainingState({}, [], {"first_sweep": torch.tensor(0)})
+        ),
         "load": load,
         "load_checkpoint": load_checkpoint,
     }.items(),

@@ -29,8 +29,12 @@ def machine():
 def run():
     velocities = {"weight": (5, 7), "visible": (7,), "hidden": (5,)}
     tensors = {f"{name}_velocity": torch.zeros(shape) for name, shape in velocities.items()}
-    chains = {"chains": torch.zeros(7, 2, dtype=torch.int64)}
-    return TrainingState(SETTINGS, [{"epoch": 1}], tensors | chains)
+    tensors["chains"] = torch.zeros(7, 2, dtype=torch.int64)
+    return TrainingState(SETTINGS, [{"epoch": 1}], tensors | begun())
+
+
+def begun():
+    return {"first_sweep": torch.tensor(0)}
 
 
 def rewrite(path, change):
@@ -137,6 +141,10 @@ UNSOUND = {
         element("training.hidden_velocity", math.nan),
         "1 that are NaN or infinite where hidden_velocity must hold finite numbers",
     ),
+    "first sweep": (
+        lambda note, tensors: tensors["training.first_sweep"].fill_(-1),
+        "-1 where first_sweep must be the number of a sweep",
+    ),
     "chains": (
         tensor("training.chains", torch.zeros(7, 1, dtype=torch.int64)),
         "int64 (7, 1) where chains must be int64 (7, 2)",
@@ -205,7 +213,7 @@ def test_a_broken_machine_is_not_saved(name, tmp_path):
     low = float(rbm.connection_strength.detach().min())
     for op, call in (
         ("save", lambda: save(rbm, path)),
-        ("save_checkpoint", lambda: save_checkpoint(path, rbm, TrainingState())),
+        ("save_checkpoint", lambda: save_checkpoint(path, rbm, TrainingState({}, [], begun()))),
     ):
         with pytest.raises(ValueError) as caught:
             call()
@@ -215,6 +223,6 @@ def test_a_broken_machine_is_not_saved(name, tmp_path):
 
 def test_a_run_without_its_chains_is_not_saved(tmp_path):
     with pytest.raises(ValueError) as caught:
-        save_checkpoint(tmp_path / "file", machine(), TrainingState({"n_chains": 5}))
+        save_checkpoint(tmp_path / "file", machine(), TrainingState({"n_chains": 5}, [], begun()))
     rule = "save_checkpoint: chains must be int64 (7, 1), got none."
     assert str(caught.value) == f"{rule} Convert it, or make the machine anew."

@@ -226,6 +226,18 @@ def test_callbacks_see_machine_and_record_and_may_stop():
     assert not history.interrupted
 
 
+def test_a_callback_that_samples_by_seed_changes_no_bit():
+    plain, watched = machine(), machine()
+    drawn = []
+    train(plain, epochs=2)
+    given = {"callbacks": [lambda rbm, _: drawn.append(rbm.sample(7, n_steps=3, seed=1))]}
+    given["batch_callbacks"] = [lambda rbm, _: drawn.append(rbm.sample(2, n_steps=1, seed=0))]
+    train(watched, epochs=2, **given)
+    assert_same_bits(plain, watched)
+    assert torch.equal(plain.sample(7, n_steps=3), watched.sample(7, n_steps=3))
+    assert len(drawn) > 4 and torch.equal(drawn[-1], plain.sample(7, n_steps=3, seed=1))
+
+
 def test_batch_callbacks_see_each_step_and_change_no_bit():
     seen, plain, watched = [], machine(), machine()
     train(plain)

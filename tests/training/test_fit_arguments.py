@@ -41,7 +41,7 @@ REFUSED = {
     "complex": (
         {"x": binary_rows().to(torch.complex64)},
         "x must be bool, an integer or floating (16 bits or more), got torch.complex64. "
-        "Use x.to(torch.uint8), or .float() for probabilities.",
+        "Pass real numbers.",
     ),
     "image": (
         {"x": binary_rows() * 255},
@@ -56,12 +56,12 @@ REFUSED = {
     "nan": (
         {"x": spoilt(NAN)},
         "x must hold values in [0, 1], got NaN. "
-        "Fill what is missing: torch.nan_to_num(x, nan=0.5).",
+        "Leave out the rows or the columns where values are missing or infinite.",
     ),
     "held-out nan": (
         {"x_held_out": spoilt(NAN)},
         "x_held_out must hold values in [0, 1], got NaN. "
-        "Fill what is missing: torch.nan_to_num(x_held_out, nan=0.5).",
+        "Leave out the rows or the columns where values are missing or infinite.",
     ),
     "held-out width": (
         {"x_held_out": binary_rows()[:, :6]},

@@ -32,6 +32,11 @@ CHANGED = {
     "batch_size": 3,
     "lr": 0.2,
     "lr_strength": 0.3,
+    "lr_decay": "cosine",
+    "lr_final": 0.05,
+    "centered": True,
+    "average": 0.5,
+    "chain_start": "rows",
     "momentum": 0.5,
     "weight_decay": 0.1,
     "rule": "static",
@@ -41,6 +46,10 @@ CHANGED = {
     "checkpoint_every": 2,
     "nll_every": 2,
 }
+# Other values where those are the defaults of the command line.
+ON_COMMAND_LINE = {**CHANGED, "persistent": False, "chain_start": "independent"}
+# What an option does not go without.
+WITH = {"n_chains": {"persistent": True}, "lr_final": {"lr_decay": "linear"}}
 
 
 def test_fit_has_every_option_with_the_default_of_the_table():
@@ -53,7 +62,7 @@ def test_fit_has_every_option_with_the_default_of_the_table():
 @pytest.mark.parametrize("name", OPTIONS)
 def test_a_run_that_goes_on_may_change_what_the_table_says(name, tmp_path):
     options = {"n_chains": 5} if name == "persistent" else {}
-    before = {"persistent": True} if name == "n_chains" else {}
+    before = WITH.get(name, {})
     train(machine(), checkpoint_dir=tmp_path, **before)
     again = {"checkpoint_dir": tmp_path, "resume": True, **before, **options, name: CHANGED[name]}
     if OPTIONS[name].may_change:
@@ -65,8 +74,12 @@ def test_a_run_that_goes_on_may_change_what_the_table_says(name, tmp_path):
 
 @pytest.mark.parametrize("name", [name for name, each in OPTIONS.items() if each.group])
 def test_the_command_line_passes_every_option_on(name, tmp_path):
-    option, value = OPTIONS[name], CHANGED[name]
-    text = [option.on_command_line] + ([] if value is True else [str(value)])
+    option, value = OPTIONS[name], ON_COMMAND_LINE[name]
+    text = [option.on_command_line, str(value)]
+    if value is True:
+        text = [option.on_command_line]
+    if value is False:
+        text = [option.on_command_line.replace("--", "--no-")]
     args = build_parser().parse_args(["train", *text])
     assert getattr(args, name) == value
     chosen = config.Config(**{name: value})

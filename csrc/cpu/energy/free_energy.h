@@ -64,37 +64,54 @@ inline void for_each_row(const Sums& sums, int64_t n_chains, int64_t n_units, Us
   });
 }
 
-inline double state_of(const States& states, int64_t chain, int64_t unit) {
-  if (states.are_levels())
-    return states.levels()[chain * states.n_units + unit] / static_cast<double>(kLevels);
-  const int64_t words = ceil_div(states.n_chains, kWord);
-  return static_cast<double>(states.packed()[unit * words + chain / kWord] >> chain % kWord & 1);
+// Sum of b_j v_j of a chain, from its bits, or from levels. Terms are added in kParts parts.
+inline double field_sum(const Given& given, int64_t chain, const uint64_t* bits,
+                        const float* bias) {
+  constexpr int kParts = 16, kInputs = 64;
+  const States& states = given.states;
+  double sums[kParts] = {}, sum = 0;
+  for (int64_t first = 0; first < states.n_units; first += kInputs) {
+    int32_t values[kInputs];
+    if (given.are_levels())
+      read_levels(states, chain, first, kInputs, values);
+    else
+      for (int i = 0; i < kInputs; ++i) values[i] = bits[first / kInputs] >> i & 1;
+    const int64_t left = states.n_units - first;
+    for (int at = 0; at < kInputs && at < left; at += kParts) {
+      float biases[kParts] = {};
+      const int64_t n = left - at < kParts ? left - at : kParts;
+      memcpy(biases, bias + first + at, sizeof(float) * static_cast<size_t>(n));
+      for (int i = 0; i < kParts; ++i) sums[i] += static_cast<double>(biases[i]) * values[at + i];
+    }
+  }
+  for (const double part : sums) sum += part;
+  return given.are_levels() ? sum / kLevels : sum;
 }
 
 void free_energy(const FreeEnergy& op, const Run& run) {
   scratch_reset();
-  const States& states = op.visible;
-  const Groups groups = half_step_groups(op.to_hidden, states, run.n_threads);
-  HalfStep* steps = make_half_steps(groups, op.to_hidden, false, states.are_levels());
+  const Given given = read_states(op.visible, run);
+  const int64_t n_chains = op.visible.n_chains;
+  const Groups groups = half_step_groups(op.to_hidden, given, run.n_threads);
+  HalfStep* steps = make_half_steps(groups, op.to_hidden, false, given.are_levels());
   const int64_t supers = ceil_div(op.to_hidden.n_out, kSuper);
   // Added in the same order whatever the threads.
-  double* parts = scratch<double>(supers * states.n_chains);
+  double* parts = scratch<double>(supers * n_chains);
   run_team(run, groups.n_workers, [&](const Worker& team) {
     for_each_group(team, groups, [&](const Worker& me, int memory, int64_t first, int64_t n) {
-      HalfStep& h = steps[memory];
-      preactivations_of(me, h, states, first, n, [&](const Sums& sums, int64_t super) {
+      const HalfStep& h = steps[memory];
+      preactivations_of(me, h, given, first, n, [&](const Sums& sums, int64_t super) {
         const int64_t n_units = h.n_units(super);
         for_each_row(sums, n, n_units, [&](int64_t c, const float* x) {
           parts[(first + c) * supers + super] = softplus_sum(x, static_cast<int>(n_units), 1);
         });
       });
-    });
-    team.share(states.n_chains, [&](int64_t c) {
-      double sum = 0;
-      for (int64_t j = 0; j < states.n_units; ++j)
-        sum += op.visible_bias[j] * state_of(states, c, j);
-      for (int64_t super = 0; super < supers; ++super) sum += parts[c * supers + super];
-      op.energy[c] = -sum;
+      const ChainBits bits = bits_of(given, h, first);
+      me.share(n, [&](int64_t c) {
+        double sum = field_sum(given, first + c, bits.of(c), op.visible_bias);
+        for (int64_t super = 0; super < supers; ++super) sum += parts[(first + c) * supers + super];
+        op.energy[first + c] = -sum;
+      });
     });
   });
 }

@@ -137,8 +137,11 @@ constexpr int kLevelUnits = 64, kLevelRows = 1;
 inline I even_fours(I a, I b) { return _mm256_unpacklo_epi16(a, b); }
 inline I odd_fours(I a, I b) { return _mm256_unpackhi_epi16(a, b); }
 inline I dot2(I sum, I a, I b) { return add(sum, _mm256_madd_epi16(a, b)); }
-constexpr int kLevelGroup = 2;
-inline I dot_levels(I sum, I bytes, I digits) { return dot2(sum, bytes, digits); }
+inline I add_halves(I a, I b) { return _mm256_add_epi16(a, b); }
+inline I sub_halves(I a, I b) { return _mm256_sub_epi16(a, b); }
+inline I low_digit(I a) { return _mm256_srai_epi16(_mm256_slli_epi16(a, 8), 8); }
+inline I high_digit(I a) { return _mm256_srai_epi16(a, 8); }
+inline I halve(I a) { return _mm256_srai_epi32(a, 1); }
 inline void in_order(F even, F odd, F out[2]) {
   out[0] = _mm256_permute2f128_ps(even, odd, 0x20);
   out[1] = _mm256_permute2f128_ps(even, odd, 0x31);

@@ -111,11 +111,11 @@ inline I dot2(I sum, I a, I b) {
   asm("vpdpwssd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
   return sum;
 }
-constexpr int kLevelGroup = 4;
-inline I dot_levels(I sum, I bytes, I digits) {
-  asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(bytes), "v"(digits));
-  return sum;
-}
+inline I add_halves(I a, I b) { return _mm512_add_epi16(a, b); }
+inline I sub_halves(I a, I b) { return _mm512_sub_epi16(a, b); }
+inline I low_digit(I a) { return _mm512_srai_epi16(_mm512_slli_epi16(a, 8), 8); }
+inline I high_digit(I a) { return _mm512_srai_epi16(a, 8); }
+inline I halve(I a) { return _mm512_srai_epi32(a, 1); }
 inline void in_order(F even, F odd, F out[2]) {
   const I first = _mm512_set_epi32(23, 22, 21, 20, 7, 6, 5, 4, 19, 18, 17, 16, 3, 2, 1, 0),
           second = _mm512_add_epi32(first, _mm512_set1_epi32(8));

@@ -197,9 +197,18 @@ inline I dot2(I sum, I a, I b) {
   return add(sum, add(low, (a >> 16) * (b >> 16)));
 #endif
 }
-// sum + the products of kLevelGroup unsigned bytes and signed digits a lane
-constexpr int kLevelGroup = 2;
-inline I dot_levels(I sum, I bytes, I digits) { return dot2(sum, bytes, digits); }
+// Of each int16: sums modulo 2^16, the low byte with its sign, and what is above the low byte.
+inline I add_halves(I a, I b) {
+  typedef uint16_t N __attribute__((vector_size(16)));
+  return reinterpret_cast<I>(reinterpret_cast<N>(a) + reinterpret_cast<N>(b));
+}
+inline I sub_halves(I a, I b) {
+  typedef uint16_t N __attribute__((vector_size(16)));
+  return reinterpret_cast<I>(reinterpret_cast<N>(a) - reinterpret_cast<N>(b));
+}
+inline I low_digit(I a) { return reinterpret_cast<I>((reinterpret_cast<H>(a) << 8) >> 8); }
+inline I high_digit(I a) { return reinterpret_cast<I>(reinterpret_cast<H>(a) >> 8); }
+inline I halve(I a) { return a >> 1; }  // of even numbers
 // From split order, of each 2 kLanes first the even fours, then the odd ones, to the order of
 // units.
 inline void in_order(F even, F odd, F out[2]) {

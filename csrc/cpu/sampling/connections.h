@@ -9,6 +9,13 @@
 namespace ncg {
 namespace {
 
+// Takes the lowest balanced digit off q.
+inline int32_t take_digit(int32_t& q) {
+  const int32_t digit = static_cast<int8_t>(q);
+  q = static_cast<int32_t>(static_cast<uint32_t>(q) - static_cast<uint32_t>(digit)) >> 8;
+  return digit;
+}
+
 struct Connections {
   const int32_t* first;  // input, q; input, q; ...
   int64_t n;
@@ -86,15 +93,22 @@ inline void connection_sums(const Layer& layer, int64_t unit, int64_t n_units,
   }
 }
 
-// Levels of the inputs of n chains as pairs of bytes: int32 [n_in][lanes].
+// Levels of the inputs of n chains as pairs of bytes: int32 [n_in][lanes]; those of one chain, with
+// the last one 0 in the lanes that are left.
 inline int64_t level_lanes(int64_t n) { return ceil_div(n, kLanes) * kLanes; }
-inline void byte_pairs(const int32_t* levels, int64_t n_in, int64_t n, int64_t first, int64_t last,
+inline void byte_pairs(const States& states, int64_t chain, int64_t n, int64_t lane,
                        int32_t* pairs) {
-  for (int64_t i = first; i < last; ++i)
-    for (int64_t c = 0; c < level_lanes(n); ++c) {
-      const int32_t level = c < n ? levels[c * n_in + i] : 0;
-      pairs[i * level_lanes(n) + c] = (level & 255) | (level >> 8 & 255) << 16;
+  constexpr int64_t kInputs = 64;
+  const int64_t last = lane + 1 < n ? n : level_lanes(n), stride = level_lanes(n);
+  for (int64_t first = 0; first < states.n_units; first += kInputs) {
+    int32_t levels[kInputs];
+    read_levels(states, chain, first, kInputs, levels);
+    for (int64_t i = 0; i < kInputs && first + i < states.n_units; ++i) {
+      int32_t* row = pairs + (first + i) * stride;
+      row[lane] = (levels[i] & 255) | (levels[i] >> 8 & 255) << 16;
+      for (int64_t c = n; c < last; ++c) row[c] = 0;
     }
+  }
 }
 
 // Floats x of an output for n chains, in `slot` of their sums.
@@ -104,7 +118,7 @@ inline void connection_levels(const Layer& layer, int64_t unit, const int32_t* p
   const Connections row = connections_of(layer, unit);
   const uint32_t last_input = static_cast<uint32_t>(layer.n_in - 1);
   for (int64_t l = 0; l < n; l += kLanes) {
-    int64_t places[kMaxPlaces][kLanes] = {};
+    double places[kMaxPlaces][kLanes] = {};
     for (int64_t first = 0; first < row.n; first += kConnections) {
       const int64_t last = first + kConnections < row.n ? first + kConnections : row.n;
       I sum[kMaxPlaces] = {splat(0), splat(0), splat(0), splat(0)};

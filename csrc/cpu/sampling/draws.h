@@ -22,8 +22,8 @@ inline int64_t slot_in_split_order(int64_t unit) {
 }
 
 // Pre-activations of kSuper units from `unit` on, for a group of chains: of x_c the planes are sums
-// of the highest digits down to the lowest, in split order, plane by plane; without planes
-// they are floats, and ready.
+// of the lowest digits (of levels: places) up to the highest, in split order, plane by plane;
+// without planes they are floats, and ready.
 struct Sums {
   int32_t* data;
   int64_t chain_stride, plane_stride;
@@ -40,7 +40,7 @@ template <int kPlanes>
     return load(reinterpret_cast<const float*>(x) + at);
   } else {
     F sum = to_float(load(x + (kPlanes - 1) * s.plane_stride + at));
-#pragma GCC unroll 2
+#pragma GCC unroll 3
     for (int p = kPlanes - 2; p >= 0; --p)
       sum = fma(sum, splat(256.f), to_float(load(x + p * s.plane_stride + at)));
     return fma(sum, splat(s.step), load(s.bias + at));
@@ -53,6 +53,7 @@ inline void with_planes(int n_planes, Use use) {
   if (n_planes == 1) return use(std::integral_constant<int, 1>{});
   if (n_planes == 2) return use(std::integral_constant<int, 2>{});
   if (n_planes == 3) return use(std::integral_constant<int, 3>{});
+  if (n_planes == 4) return use(std::integral_constant<int, 4>{});
   use(std::integral_constant<int, 0>{});
 }
 

@@ -83,7 +83,7 @@ void gibbs_steps(const Gibbs& g, const Run& run) {
       for (int64_t t = 0; t < g.n_steps; ++t) {
         const Drawing hidden = chains.draws.drawing(team, g.draw.of_hidden(t), first, n);
         if (t == 0 && g.visible.are_levels())
-          level_preactivations(me, group.to_hidden, g.visible.levels() + first * n_visible, n,
+          level_preactivations(me, group.to_hidden, g.visible, first, n,
                                drawing_into(group.to_hidden, hidden, group.to_visible.in.now));
         else
           draw_hidden(me, group, hidden, t == (g.visible.are_levels() ? 1 : 0));

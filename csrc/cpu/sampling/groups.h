@@ -18,7 +18,7 @@ struct Groups {
 // Chains whose x and lists lie near beside a block of weights. Where weights come from afar more
 // chains share their way, while the x of all take no more than kFarBytes; and where digits are cut.
 constexpr int64_t kNearChains = 32, kNearBytes = 3 << 20, kFarChains = 512, kFarBytes = 64 << 20,
-                  kLevelChains = 128;
+                  kLevelChains = 64;
 constexpr int64_t kTurnedChains = 512;  // that share the turning of weights into tiles
 constexpr int64_t kLeastChains = 8;     // for which a thread of its own is worth its start
 

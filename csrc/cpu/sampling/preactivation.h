@@ -36,20 +36,31 @@ struct HalfStep {
     return left < kSuper ? left : kSuper;
   }
   int64_t byte_stride() const { return ceil_div(layer.n_in, 64) * 64; }
-  // Of a chain: its lists, or its levels in groups.
+  // Of a chain's lists.
   int64_t room_words() const {
     const int64_t listed = layer.n_in < kListedInputs ? layer.n_in : kListedInputs;
     return (listed < layer.n_in ? layer.n_in : 0) + 2 * ceil_div(listed, 64) * 64 + kListRoom;
   }
   // Rows lie so that those of several chains do not meet in the same sets of a cache.
-  Sums sums(const Worker& me, int64_t super, int planes) const {
+  Sums sums(const Worker& me, int64_t super) const {
     const float* from = bias + super * kSuper;
     const int64_t plane = x == nullptr ? kSuper : supers() * kSuper, row = n_planes * plane + 16;
     int32_t* at = x == nullptr ? reinterpret_cast<int32_t*>(own_memory(me)) : x + super * kSuper;
-    return {at, row, plane, planes, step, from};
+    return {at, row, plane, n_planes, step, from};
   }
   char* own_memory(const Worker& me) const { return own + me.id * own_bytes; }
-  int64_t own_rows(int64_t n) const { return 4 * n * (n_planes * kSuper + 16); }
+  int64_t own_rows(int64_t n, int planes) const { return 4 * n * (planes * kSuper + 16); }
+  // Of levels: the places as planes, of which connections and more inputs than kLevelInputs make
+  // floats.
+  Sums level_sums(const Worker& me, int64_t super) const {
+    const int places = sparse() || !few_levels(layer.n_in) ? 0 : layer.digits.n_digits + 1;
+    return {reinterpret_cast<int32_t*>(own_memory(me)),
+            kMaxPlaces * kSuper + 16,
+            kSuper,
+            places,
+            level_step(layer),
+            bias + super * kSuper};
+  }
 };
 
 // Call these outside parallel regions.
@@ -59,11 +70,6 @@ inline float* split_order(const float* values, int64_t n) {
   memset(split, 0, sizeof(float) * static_cast<size_t>(padded));
   for (int64_t i = 0; i < n; ++i) split[slot_in_split_order(i)] = values[i];
   return split;
-}
-
-inline ChainBits make_bits(int64_t n_units, int64_t n_chains) {
-  const int64_t words = chain_words(n_units);
-  return {scratch<uint64_t>(words * n_chains), words};
 }
 
 inline HalfStep make_half_step(const Layer& layer, const float* split_bias, int64_t n_most,
@@ -80,7 +86,8 @@ inline HalfStep make_half_step(const Layer& layer, const float* split_bias, int6
   } else {
     h.lists = scratch<List>(n_most);
     h.fresh = scratch<bool>(n_most);
-    h.room = scratch<uint32_t>(n_most * h.room_words());
+    const int64_t room = h.room_words(), list = levels ? LevelList::words(layer.n_in) : 0;
+    h.room = scratch<uint32_t>(n_most * (room > list ? room : list));
     if (kTiles && n_most >= kTileChains)
       h.bytes = scratch<uint8_t>(h.byte_stride() * (n_most + kTileChains));
     else if (kept)
@@ -88,7 +95,9 @@ inline HalfStep make_half_step(const Layer& layer, const float* split_bias, int6
     if (kept || layer.n_in > kListedInputs)
       h.x = scratch<int32_t>(n_most * (h.n_planes * h.supers() * kSuper + 16));
   }
-  h.own_bytes = h.own_rows(n_most) + (levels ? level_bytes(n_most) : kTurnedBytes);
+  const int64_t cut = levels ? level_bytes(layer.n_in, n_most) : 0;
+  h.own_bytes = h.own_rows(n_most, levels ? kMaxPlaces : h.n_planes) +
+                (cut > kTurnedBytes ? cut : kTurnedBytes);
   h.own = scratch<char>(h.own_bytes * n_workers);
   return h;
 }
@@ -111,12 +120,17 @@ inline void row_sums(const Worker& me, const HalfStep& h, int64_t n, bool first_
                sizeof(uint64_t) * static_cast<size_t>(last - first));
     });
     me.share(h.supers(), [&](int64_t super) {
-      const Sums sums = h.sums(me, super, h.n_planes);
+      const Sums sums = h.sums(me, super);
       for (int p = 0; p < h.n_planes; ++p)
         for (int64_t b = kBlocks * super; b < kBlocks * (super + 1) && b < layout.blocks(); ++b) {
           const int16_t* rows = rows_of(h.layer.digits) + layout.block(p, b);
           int32_t* x = sums.data + p * sums.plane_stride + b % kBlocks * kBlock;
-          for (int64_t c = 0; c < n; ++c) add_rows(rows, h.lists[c], x + c * sums.chain_stride);
+          const bool digits = p + 1 < h.n_planes || h.n_planes == h.layer.digits.n_digits;
+          for (int64_t c = 0; c < n; ++c, x += sums.chain_stride)
+            if (digits)
+              add_rows<true>(rows, h.lists[c], x);
+            else
+              add_rows<false>(rows, h.lists[c], x);
         }
       if (last == words) use(sums, super);
     });
@@ -132,8 +146,8 @@ inline void tile_sums(const Worker& me, const HalfStep& h, int64_t n, Use use) {
   const int64_t stride = h.byte_stride();
   me.share(n, [&](int64_t c) { state_bytes(h.in.now.of(c), stride / 64, h.bytes + c * stride); });
   me.share(h.supers(), [&](int64_t super) {
-    const Sums sums = h.sums(me, super, h.n_planes);
-    uint8_t* turned = reinterpret_cast<uint8_t*>(h.own_memory(me) + h.own_rows(n));
+    const Sums sums = h.sums(me, super);
+    uint8_t* turned = reinterpret_cast<uint8_t*>(h.own_memory(me) + h.own_rows(n, h.n_planes));
     for (int p = 0; p < h.n_planes; ++p)
       for (int64_t b = kBlocks * super; b < kBlocks * (super + 1) && b < layout.blocks(); ++b) {
         const int16_t* rows = rows_of(h.layer.digits) + layout.block(p, b);
@@ -157,7 +171,7 @@ template <class Use>
 inline void connection_sums(const Worker& me, const HalfStep& h, int64_t n, Use use) {
   to_packed(me, h.in.now, h.layer.n_in, n, h.packed);
   me.share(h.supers(), [&](int64_t super) {
-    const Sums sums = h.sums(me, super, h.n_planes);
+    const Sums sums = h.sums(me, super);
     connection_sums(h.layer, super * kSuper, h.n_units(super), h.packed, n, sums);
     use(sums, super);
   });
@@ -174,29 +188,29 @@ inline void preactivations(const Worker& me, const HalfStep& h, int64_t n, bool 
   row_sums(me, h, n, first_of_group, use);
 }
 
-// From levels, rows of n_in.
+// From the levels of the chains first .. first + n - 1.
 template <class Use>
-inline void level_preactivations(const Worker& me, HalfStep h, const int32_t* levels, int64_t n,
-                                 Use use) {
-  h.x = nullptr;
-  int32_t* lanes = reinterpret_cast<int32_t*>(h.room);
+inline void level_preactivations(const Worker& me, const HalfStep& h, const States& states,
+                                 int64_t first, int64_t n, Use use) {
+  const int64_t words = LevelList::words(h.layer.n_in);
+  int32_t* pairs = reinterpret_cast<int32_t*>(h.room);
   if (h.sparse())
-    me.share(h.layer.n_in,
-             [&](int64_t i) { byte_pairs(levels, h.layer.n_in, n, i, i + 1, lanes); });
+    me.share(n, [&](int64_t c) { byte_pairs(states, first + c, n, c, pairs); });
   else
     me.share(n, [&](int64_t c) {
-      pack_levels(levels + c * h.layer.n_in, h.layer.n_in, lanes + c * h.room_words());
+      list_levels(states, first + c, LevelList(h.room + c * words, h.layer.n_in));
     });
   me.share(h.supers(), [&](int64_t super) {
-    const Sums sums = h.sums(me, super, 0);
-    const int64_t unit = super * kSuper;
-    if (h.sparse()) {
-      for (int64_t u = 0; u < h.n_units(super); ++u)
-        connection_levels(h.layer, unit + u, lanes, n, sums, slot_in_split_order(u));
-    } else {
-      const LevelMemory memory = level_memory(h.own_memory(me) + h.own_rows(n));
-      for (int64_t u = 0; u < h.n_units(super); u += kBlock)
-        level_block(h.layer, lanes, h.room_words(), n, (unit + u) / kBlock, memory, sums);
+    const Sums sums = h.level_sums(me, super);
+    for (int64_t u = 0; u < h.n_units(super); u += h.sparse() ? 1 : kLevelOutputs) {
+      const int64_t unit = super * kSuper + u;
+      char* memory = h.own_memory(me) + h.own_rows(n, kMaxPlaces);
+      if (h.sparse())
+        connection_levels(h.layer, unit, pairs, n, sums, slot_in_split_order(u));
+      else if (h.layer.digits.n_digits == 2)
+        level_outputs<2>(h.layer, h.room, words, n, unit, memory, sums);
+      else
+        level_outputs<3>(h.layer, h.room, words, n, unit, memory, sums);
     }
     use(sums, super);
   });

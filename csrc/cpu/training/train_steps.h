@@ -7,8 +7,8 @@ namespace ncg {
 namespace {
 
 // One mini-batch, of visible_data, whose first sweep draws by `draw`.
-inline void train_step(const TrainSteps& op, const States& data, const Draw& draw, const Run& run,
-                       double found[3]) {
+inline void train_step(const TrainSteps& op, const States& data, const Rates& rates,
+                       const Draw& draw, const Run& run, double found[3]) {
   scratch_reset();
   const Parameters& p = op.parameters;
   const Layer to_hidden = p.hidden_layer(), to_visible = p.visible_layer();
@@ -32,12 +32,12 @@ inline void train_step(const TrainSteps& op, const States& data, const Draw& dra
   const PhasePair phases{make_paired_levels(p.n_hidden, n_rows > n_chains ? n_rows : n_chains),
                          data, packed_states(visible, p.n_visible, n_chains)};
   PhaseStrip* strips = make_phase_strips(phases, n_workers, !phases.short_sums());
-  const UpdateMemory memory = make_update_memory(p, n_workers);
+  const UpdateMemory memory = make_update_memory(p, n_workers, op.offsets);
   run_team(run, n_workers, [&](const Worker& team) {
     if (persistent)
       for_each_group(team, row_groups, [&](const Worker& me, int m, int64_t first, int64_t n) {
         HalfStep& h = row_steps[m];
-        preactivations_of(me, h, data, first, n, [&](const Sums& sums, int64_t super) {
+        preactivations_of(me, h, {data, {}}, first, n, [&](const Sums& sums, int64_t super) {
           store_levels(sums, first, n, super * kSuper, h.n_units(super), PhaseHalf::kData,
                        phases.levels);
         });
@@ -61,7 +61,7 @@ inline void train_step(const TrainSteps& op, const States& data, const Draw& dra
         if (persistent || t > 0)
           preactivations(me, h, n, t == (levels && !persistent ? 1 : 0), draw_into);
         else if (levels)
-          level_preactivations(me, h, data.levels() + first * p.n_visible, n, both);
+          level_preactivations(me, h, data, first, n, both);
         else
           preactivations(me, h, n, true, both);
         draw_visible(me, group, chains.draws.drawing(team, draw.of_visible(t), first, n), t == 0);
@@ -74,8 +74,9 @@ inline void train_step(const TrainSteps& op, const States& data, const Draw& dra
     });
     team.commit();  // an interrupted batch leaves parameters and chains as they were
     to_packed(team, chains.visible, p.n_visible, n_chains, visible);
-    bias_gradients(team, phases, memory.visible_gradient, memory.hidden_gradient);
-    update_all(team, p, op.rates, memory, [&](int64_t strip, int64_t block, float* g) {
+    bias_gradients(team, phases, memory.visible_gradient, memory.hidden_gradient,
+                   memory.centring.hidden_mean);
+    update_all(team, p, rates, memory, [&](int64_t strip, int64_t block, float* g) {
       strips[team.id].difference(strip, block, g);
     });
   });
@@ -93,7 +94,12 @@ void train_steps(const TrainSteps& op, double* found, const Run& run) {
   States data = op.visible_data;
   Draw draw = op.draw;
   for (int64_t batch = 0; batch < op.n_batches; ++batch) {
-    train_step(op, data, draw, run, last);
+    Rates rates = op.rates;
+    if (op.lr_factors != nullptr) {
+      rates.lr *= op.lr_factors[batch];
+      rates.lr_strength *= op.lr_factors[batch];
+    }
+    train_step(op, data, rates, draw, run, last);
     found[0] = last[0];
     found[1] += last[1];
     found[2] += last[2];

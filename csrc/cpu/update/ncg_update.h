@@ -2,6 +2,7 @@
 // weights.
 #pragma once
 #include "cpu/packing/pack_weights.h"
+#include "cpu/update/centring.h"
 #include "cpu/update/phase_strip.h"
 
 namespace ncg {
@@ -151,9 +152,11 @@ struct UpdateMemory {
   Tally* tallies;
   int32_t* bad_bias;
   SparsePair sparse;
+  Centring centring;
 };
 
-inline UpdateMemory make_update_memory(const Parameters& p, int n_workers) {
+inline UpdateMemory make_update_memory(const Parameters& p, int n_workers,
+                                       const Offsets& offsets = {}) {
   UpdateMemory m{
       scratch<float>(p.n_visible),
       scratch<float>(p.n_hidden),
@@ -162,7 +165,8 @@ inline UpdateMemory make_update_memory(const Parameters& p, int n_workers) {
       scratch<Tally>(n_workers),
       scratch<int32_t>(1),
       make_sparse_pair({p.weight, p.mask, p.n_hidden, p.n_visible, p.to_hidden, p.to_visible},
-                       n_workers)};
+                       n_workers),
+      make_centring(offsets, p.n_hidden, p.n_visible, n_workers)};
   for (int i = 0; i < n_workers; ++i) {
     new (m.rows + i) RowStrip(p.n_hidden, p.n_visible, p.to_hidden, p.to_visible);
     new (m.tallies + i) Tally();
@@ -190,13 +194,8 @@ template <class AscentOf>
 inline void update_tiles(const Worker& me, const Parameters& p, const Rates& rates,
                          const UpdateMemory& memory, AscentOf ascent_of) {
   me.commit();
-  me.once([&] {
-    const int32_t visible = update_bias(p.visible_bias, p.visible_velocity, memory.visible_gradient,
-                                        p.n_visible, rates);
-    const int32_t hidden =
-        update_bias(p.hidden_bias, p.hidden_velocity, memory.hidden_gradient, p.n_hidden, rates);
-    *memory.bad_bias = visible > hidden ? visible : hidden;
-  });
+  const Centring& centring = memory.centring;
+  if (centring.given()) me.once([&] { move_offsets(centring, p.n_hidden); });
   const VectorRates vector_rates{splat(rates.lr),
                                  splat(rates.lr_strength),
                                  splat(rates.momentum),
@@ -213,6 +212,17 @@ inline void update_tiles(const Worker& me, const Parameters& p, const Rates& rat
       update_rows(p, ascent, vector_rates, block, pair, strip, rows, tally);
     rows.finish();
   });
+  me.once([&] {
+    if (centring.given()) {
+      centre_biases(centring, me.n_workers, 0, p.n_hidden, memory.hidden_gradient);
+      centre_biases(centring, me.n_workers, p.n_hidden, p.n_visible, memory.visible_gradient);
+    }
+    const int32_t visible = update_bias(p.visible_bias, p.visible_velocity, memory.visible_gradient,
+                                        p.n_visible, rates);
+    const int32_t hidden =
+        update_bias(p.hidden_bias, p.hidden_velocity, memory.hidden_gradient, p.n_hidden, rates);
+    *memory.bad_bias = visible > hidden ? visible : hidden;
+  });
   if (memory.sparse.to_hidden() != nullptr) make_sparse(me, memory.sparse);
 }
 
@@ -223,6 +233,9 @@ inline void update_all(const Worker& me, const Parameters& p, const Rates& rates
   float* g = memory.g + me.id * kTile;
   update_tiles(me, p, rates, memory, [&](int64_t strip, int64_t block) {
     difference(strip, block, g);
+    if (memory.centring.given())
+      centre_tile(me, memory.centring, p, {block, strip}, memory.visible_gradient,
+                  memory.hidden_gradient, g);
     return Differences{g};
   });
 }
@@ -237,10 +250,11 @@ void ncg_update(const Update& op, double* found, const Run& run) {
   const PhasePair phases = make_phase_pair(op.phases, p.n_hidden);
   const int n_workers = update_workers(p, phases.n_rows() + phases.n_chains(), run.n_threads);
   PhaseStrip* strips = make_phase_strips(phases, n_workers, !phases.short_sums());
-  const UpdateMemory memory = make_update_memory(p, n_workers);
+  const UpdateMemory memory = make_update_memory(p, n_workers, op.offsets);
   run_team(run, n_workers, [&](const Worker& me) {
     fill_phases(me, op.phases, phases);
-    bias_gradients(me, phases, memory.visible_gradient, memory.hidden_gradient);
+    bias_gradients(me, phases, memory.visible_gradient, memory.hidden_gradient,
+                   memory.centring.hidden_mean);
     update_all(me, p, op.rates, memory, [&](int64_t strip, int64_t block, float* g) {
       strips[me.id].difference(strip, block, g);
     });

@@ -108,16 +108,20 @@ inline int64_t visible_sum(const States& states, int64_t unit) {
   return sum;
 }
 
-// Gradients of the biases. The work is shared; ends with a barrier.
-inline void bias_gradients(const Worker& me, const PhasePair& phases, float* visible,
-                           float* hidden) {
+// Gradients of the biases; and P(h|v) of the data, where not null. The work is shared; ends with a
+// barrier.
+inline void bias_gradients(const Worker& me, const PhasePair& phases, float* visible, float* hidden,
+                           float* hidden_mean = nullptr) {
   const PhaseMeans means = phases.means();
   me.share(phases.levels.blocks(), [&](int64_t block) {
     int64_t data[kBlock], model[kBlock];
     level_sums(phases.levels, block, phases.n_rows(), PhaseHalf::kData, data);
     level_sums(phases.levels, block, phases.n_chains(), PhaseHalf::kModel, model);
-    for (int64_t i = 0; i < kBlock && block * kBlock + i < phases.levels.n_hidden; ++i)
+    for (int64_t i = 0; i < kBlock && block * kBlock + i < phases.levels.n_hidden; ++i) {
       hidden[block * kBlock + i] = difference(means.hidden, data[i], model[i]);
+      if (hidden_mean != nullptr)
+        hidden_mean[block * kBlock + i] = mul(static_cast<float>(data[i]), means.hidden.data_scale);
+    }
   });
   me.share(phases.data.n_units, [&](int64_t j) {
     visible[j] = difference(means.visible, visible_sum(phases.data, j),

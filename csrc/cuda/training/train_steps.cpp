@@ -26,7 +26,8 @@ void train_steps(const TrainSteps& op, double* found, const Run& run) {
     both.data.progress = scratch.progress;
     both.data.batch_stride = op.batch_stride;
   }
-  const Report report{found, scratch.tally, scratch.progress, op.least, op.most, op.n_steps};
+  const Report report{found,   scratch.tally, scratch.progress, op.least,
+                      op.most, op.n_steps,    op.lr_factors};
 
   check(kOp, cudaMemsetAsync(scratch.tally, 0, sizeof(Tally), stream));
   check(kOp, cudaMemsetAsync(scratch.progress, 0, sizeof(Progress), stream));
@@ -35,7 +36,7 @@ void train_steps(const TrainSteps& op, double* found, const Run& run) {
       level_planes(kOp, data.levels(), op.batch_stride, p.n_visible, data.n_chains,
                    scratch.visible_data, scratch.progress, on);
     run_chains(chains, on);
-    update_from_planes(kOp, p, both, op.rates, report, on);
+    update_from_planes(kOp, p, with_offsets(both, op.offsets, scratch), op.rates, report, on);
   });
 }
 

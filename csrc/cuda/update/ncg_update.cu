@@ -1,9 +1,12 @@
 // The ops ncg_update, update_from_sums and gradient_update: sums of both phases or gradients, W, S,
 // mask, momentum, biases and the digits of both layouts in one pass, and what the update reports,
 // reduced on the device.
+#include <type_traits>
+
 #include "cuda/backend.h"
 #include "cuda/launch.h"
 #include "cuda/update/bias_sums.h"
+#include "cuda/update/centring.h"
 #include "cuda/update/ncg_update.h"
 #include "cuda/update/tile_sums.h"
 
@@ -16,15 +19,29 @@ struct DeviceRates {
   float lr, lr_strength, momentum, minus_decay, inverse_step, limit;
 };
 
-// What a block needs; the first n_tiles blocks take pairs, the rest biases.
+// What a block needs. Of n_blocks blocks, in one launch or two, the first n_tiles take pairs, the
+// rest biases.
 template <class Source>
 struct UpdateWork {
   Parameters parameters;
-  Source source;  // PhasePair, GivenSums or GivenGradients
+  Source source;  // PhasePair, CentredPhases, GivenSums or GivenGradients
   DeviceRates rates;
   Report report;
-  int64_t n_tiles;
+  int64_t n_tiles, n_blocks;
+  int64_t first_block;  // of this launch
 };
+
+// Of the batch at hand, until the update is finished.
+template <class Source>
+__device__ __forceinline__ DeviceRates rates_now(const UpdateWork<Source>& work) {
+  DeviceRates rates = work.rates;
+  if (work.report.lr_factors != nullptr) {
+    const float factor = work.report.lr_factors[work.report.progress->batch];
+    rates.lr = mul(rates.lr, factor);
+    rates.lr_strength = mul(rates.lr_strength, factor);
+  }
+  return rates;
+}
 
 // A thread's part of what an update reports. Values as integers without their sign: NaN > infinity
 // > finite, so nothing bad is lost.
@@ -62,18 +79,34 @@ struct Ascent {
   float of_weight, of_strength;
 };
 
+// Of a pair: its units, and its number.
+struct Place {
+  int row, column;
+  int64_t pair;
+};
+
 template <class Source, int kColumns, class Sum>
 __device__ __forceinline__ Ascent ascent_of(const Source& source, const Pair& pair,
                                             const TileSums<kColumns, Sum>& sums, int r, int c,
-                                            int64_t) {
+                                            const Place&) {
   const float g = difference(source.means.pair, sums.data[r][c], sums.model[r][c]);
   return {g, mul(pair.weight, g)};
 }
 template <int kColumns, class Sum>
+__device__ __forceinline__ Ascent ascent_of(const CentredPhases& both, const Pair& pair,
+                                            const TileSums<kColumns, Sum>& sums, int r, int c,
+                                            const Place& at) {
+  const float g = centred(difference(both.means.pair, sums.data[r][c], sums.model[r][c]),
+                          both.differences[at.row], both.offsets.visible[at.column],
+                          both.offsets.hidden[at.row], both.differences[both.n_hidden + at.column]);
+  return {g, mul(pair.weight, g)};
+}
+template <int kColumns, class Sum>
 __device__ __forceinline__ Ascent ascent_of(const GivenGradients& given, const Pair& pair,
-                                            const TileSums<kColumns, Sum>&, int, int, int64_t at) {
-  return {ascent(given.gradients.by_weight, at),
-          pair.learned ? ascent(given.gradients.by_strength, at) : 0.f};
+                                            const TileSums<kColumns, Sum>&, int, int,
+                                            const Place& at) {
+  return {ascent(given.gradients.by_weight, at.pair),
+          pair.learned ? ascent(given.gradients.by_strength, at.pair) : 0.f};
 }
 
 // The bytes of the pair's new digits.
@@ -112,8 +145,10 @@ __device__ __forceinline__ int32_t update_pair(const Parameters& p, const Device
 template <int kColumns, class Sum, class Source>
 __device__ __forceinline__ void update_pairs(const UpdateWork<Source>& work, const Tile& tile,
                                              TileSums<kColumns, Sum>& sums, Found& found) {
+  const DeviceRates rates = rates_now(work);
   constexpr int kAtOnce = kColumns / 32;  // of a lane, whose loads overlap
   const int lane = threadIdx.x % 32;
+  Terms<Source> terms;
   for (int r = threadIdx.x / 32; r < kTileRows; r += kTileWarps) {
     const int row = tile.row + r;
     Pair pairs[kAtOnce];
@@ -123,14 +158,17 @@ __device__ __forceinline__ void update_pairs(const UpdateWork<Source>& work, con
 #pragma unroll
     for (int j = 0; j < kAtOnce; ++j) {
       const int c = lane + 32 * j;
-      const int64_t at = int64_t{row} * work.parameters.n_visible + tile.column + c;
+      const int column = tile.column + c;
+      const Place at{row, column, int64_t{row} * work.parameters.n_visible + column};
       int32_t bytes = 0;
       if (pairs[j].there) {
         const Ascent ascent = ascent_of(work.source, pairs[j], sums, r, c, at);
-        bytes = update_pair(work.parameters, work.rates, pairs[j], at, ascent, found);
+        terms.add(work.source, tile, sums, r, c, pairs[j].on ? ascent.of_weight : 0.f);
+        bytes = update_pair(work.parameters, rates, pairs[j], at.pair, ascent, found);
       }
       sums.data[r][c] = bytes;
     }
+    terms.end_row(work.source, row);
   }
 }
 
@@ -180,13 +218,13 @@ __device__ __forceinline__ void update_bias(const UpdateWork<Source>& work, int6
   if (unit >= p.n_hidden + p.n_visible) return;
   float direction = bias_gradient(work.source, unit);
   if (threadIdx.x % 32 > 0) return;
+  const DeviceRates rates = rates_now(work);
   const bool hidden = unit < p.n_hidden;
   const int64_t i = hidden ? unit : unit - p.n_hidden;
   float* bias = hidden ? p.hidden_bias : p.visible_bias;
   float* velocity = hidden ? p.hidden_velocity : p.visible_velocity;
-  if (velocity != nullptr)
-    velocity[i] = direction = fma(work.rates.momentum, velocity[i], direction);
-  bias[i] = fma(work.rates.lr, direction, bias[i]);
+  if (velocity != nullptr) velocity[i] = direction = fma(rates.momentum, velocity[i], direction);
+  bias[i] = fma(rates.lr, direction, bias[i]);
   found.see(bias[i], kInfinityBits);
 }
 
@@ -213,8 +251,8 @@ __device__ __forceinline__ void finish_update(const Report& report) {
   report.found[2] = off;
 }
 
-// Of each block; the last one finishes.
-__device__ __forceinline__ void add_found(const Report& report, Found found) {
+// Of each of n_blocks blocks; the last one finishes.
+__device__ __forceinline__ void add_found(const Report& report, Found found, int64_t n_blocks) {
   for (int other = 16; other > 0; other /= 2) {
     const uint32_t magnitude = __shfl_xor_sync(~0u, found.magnitude, other);
     found.magnitude = magnitude > found.magnitude ? magnitude : found.magnitude;
@@ -229,7 +267,7 @@ __device__ __forceinline__ void add_found(const Report& report, Found found) {
     __threadfence();
   }
   __syncthreads();
-  if (threadIdx.x == 0 && atomicAdd(&tally.n_done, 1u) == gridDim.x - 1) {
+  if (threadIdx.x == 0 && atomicAdd(&tally.n_done, 1u) == n_blocks - 1) {
     __threadfence();
     finish_update(report);
   }
@@ -239,29 +277,46 @@ template <int kColumns, class Sum, class Source>
 __global__ void __launch_bounds__(kTileThreads, 2) update_kernel(const UpdateWork<Source> work) {
   if (work.report.progress != nullptr && work.report.progress->stopped) return;
   Found found;
-  if (blockIdx.x < work.n_tiles) {
+  const int64_t block = work.first_block + blockIdx.x;
+  if (block < work.n_tiles) {
     using Memory = TileMemory<kColumns, Sum>;
     Memory& memory = *reinterpret_cast<Memory*>(dynamic_shared());
-    const Tile tile = tile_of<kColumns>(blockIdx.x, work.source.n_visible);
+    const Tile tile = tile_of<kColumns>(block, work.source.n_visible);
     sum_tile<kColumns, Sum>(work.source, tile, memory);
     update_pairs<kColumns, Sum>(work, tile, memory.sums, found);
     __syncthreads();
+    add_column_terms(work.source, tile, memory.sums);
     write_digits<kColumns, Sum>(work.parameters, tile, memory.sums);
   } else {
-    update_bias(work, blockIdx.x - work.n_tiles, found);
+    update_bias(work, block - work.n_tiles, found);
   }
-  add_found(work.report, found);
+  add_found(work.report, found, work.n_blocks);
+}
+
+// Blocks first .. last - 1.
+template <int kColumns, class Sum, class Source>
+void run_blocks(const char* op, UpdateWork<Source> work, int64_t first, int64_t last,
+                cudaStream_t stream) {
+  work.first_block = first;
+  launch(op, update_kernel<kColumns, Sum, Source>, dim3(static_cast<unsigned>(last - first)),
+         kTileThreads, sizeof(TileMemory<kColumns, Sum>), stream, work);
 }
 
 template <int kColumns, class Sum, class Source>
 void run(const char* op, UpdateWork<Source> work, cudaStream_t stream) {
-  const int64_t n_hidden = work.source.n_hidden, n_visible = work.source.n_visible;
+  const int64_t n_hidden = work.source.n_hidden, n_visible = work.source.n_visible,
+                of_units = ceil_div(n_hidden + n_visible, kTileWarps);
   work.n_tiles = ceil_div(n_hidden, kTileRows) * ceil_div(n_visible, kColumns);
   // At least one block: an update of nothing reports, too.
-  const int64_t blocks = work.n_tiles + ceil_div(n_hidden + n_visible, kTileWarps);
-  launch(op, update_kernel<kColumns, Sum, Source>,
-         dim3(static_cast<unsigned>(blocks > 0 ? blocks : 1)), kTileThreads,
-         sizeof(TileMemory<kColumns, Sum>), stream, work);
+  work.n_blocks = work.n_tiles + of_units > 0 ? work.n_tiles + of_units : 1;
+  if constexpr (std::is_same_v<Source, CentredPhases>) {
+    launch(op, centring_kernel, dim3(static_cast<unsigned>(of_units)), kTileThreads, 0, stream,
+           work.source, work.report.progress);
+    run_blocks<kColumns, Sum>(op, work, 0, work.n_tiles, stream);
+    run_blocks<kColumns, Sum>(op, work, work.n_tiles, work.n_blocks, stream);  // after all terms
+  } else {
+    run_blocks<kColumns, Sum>(op, work, 0, work.n_blocks, stream);
+  }
 }
 
 template <class Source>
@@ -273,6 +328,8 @@ UpdateWork<Source> work_of(const Parameters& parameters, const Source& source, c
           {rates.lr, rates.lr_strength, rates.momentum, -rates.weight_decay, digits.inverse_step(),
            digit_limit(digits.n_digits)},
           report,
+          0,
+          0,
           0};
 }
 
@@ -282,17 +339,27 @@ Report report_to(const char* op, double* found, Tally* tally, cudaStream_t strea
   return {found, tally, nullptr, 0, 0, 0};
 }
 
-}  // namespace
-
-void update_from_planes(const char* op, const Parameters& parameters, const PhasePair& both,
-                        const Rates& rates, const Report& report, cudaStream_t stream) {
-  const UpdateWork<PhasePair> work = work_of(parameters, both, rates, report);
+template <class Source>
+void run_planes(const char* op, const Parameters& parameters, const Source& both,
+                const Rates& rates, const Report& report, cudaStream_t stream) {
+  constexpr bool kWide = !std::is_same_v<Source, CentredPhases>;  // else registers spill
+  const UpdateWork<Source> work = work_of(parameters, both, rates, report);
   if (!both.narrow())
     run<64, int64_t>(op, work, stream);
-  else if (both.n_hidden * both.n_visible < kManyPairs)
+  else if (!kWide || both.n_hidden * both.n_visible < kManyPairs)
     run<64, int32_t>(op, work, stream);
-  else
+  else if constexpr (kWide)
     run<128, int32_t>(op, work, stream);
+}
+
+}  // namespace
+
+void update_from_planes(const char* op, const Parameters& parameters, const CentredPhases& both,
+                        const Rates& rates, const Report& report, cudaStream_t stream) {
+  if (both.offsets.given())
+    run_planes(op, parameters, both, rates, report, stream);
+  else
+    run_planes<PhasePair>(op, parameters, both, rates, report, stream);
 }
 
 void ncg_update(const Update& op, double* found, const Run& run_on) {
@@ -303,7 +370,8 @@ void ncg_update(const Update& op, double* found, const Run& run_on) {
   const auto scratch = scratch_of<PhaseScratch>(
       run_on, {p.n_hidden, p.n_visible, data.n_chains, model.n_chains, data.format});
   const PhasePair both = pair_planes(kOp, op.phases, p.n_hidden, scratch, stream);
-  update_from_planes(kOp, p, both, op.rates, report_to(kOp, found, scratch.tally, stream), stream);
+  update_from_planes(kOp, p, with_offsets(both, op.offsets, scratch), op.rates,
+                     report_to(kOp, found, scratch.tally, stream), stream);
 }
 
 void update_from_sums(const UpdateFromSums& op, double* found, const Run& run_on) {

@@ -51,6 +51,13 @@ struct PhasePair {
   }
 };
 
+// The same with centred gradients.
+struct CentredPhases : PhasePair {
+  Offsets offsets;
+  float* differences;  // of the units' means, hidden units first; centring_kernel fills them
+  int64_t* terms;      // sums of what centring adds to the gradients of the biases; 0 at first
+};
+
 // In place of the states: sums of both phases, those of the model in bits.
 struct GivenSums {
   PhaseSums data, model;

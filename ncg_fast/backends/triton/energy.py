@@ -5,11 +5,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ncg_fast.backends.formats import new_packed
+from ncg_fast.backends.formats import encoded, new_packed
 from ncg_fast.backends.numerics import HIDDEN_STREAM, VISIBLE_STREAM
 from ncg_fast.backends.records import Draw, Layer, Model
 from ncg_fast.backends.triton.numerics import contiguous, launch
-from ncg_fast.backends.triton.packing import kind_of
+from ncg_fast.backends.triton.packing import kind_of, pack_states
 from ncg_fast.backends.triton.sampling import mean_, sample_
 
 
@@ -90,7 +90,8 @@ def log_weight_kernel(
 
 
 def free_energy(visible: Tensor, n_chains: int, layer: Layer, visible_bias: Tensor) -> Tensor:
-    visible, n_hidden = visible.contiguous(), len(layer.bias)
+    visible = encoded("free_energy", "visible", visible, pack_states).contiguous()
+    n_hidden = len(layer.bias)
     x = layer.bias.new_empty(n_chains, n_hidden)
     mean_(x, visible, n_chains, contiguous(layer), "x")
     energy = x.new_empty(n_chains, dtype=torch.float64)

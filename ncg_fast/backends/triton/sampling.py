@@ -6,11 +6,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ncg_fast.backends.formats import described, n_words, new_packed
+from ncg_fast.backends.formats import described, encoded, n_words, new_packed
 from ncg_fast.backends.numerics import HIDDEN_STREAM, LEVELS, PANEL, VISIBLE_STREAM, digit_step
 from ncg_fast.backends.records import Draw, Layer, Model
 from ncg_fast.backends.triton.numerics import bernoulli, contiguous, launch, mean_of, round_even
-from ncg_fast.backends.triton.packing import kind_of, pack
+from ncg_fast.backends.triton.packing import kind_of, pack, pack_states
 from ncg_fast.backends.triton.preactivation import preactivation
 
 
@@ -222,6 +222,7 @@ def sweeps_(
 
 
 def mean(states: Tensor, n_chains: int, layer: Layer) -> Tensor:
+    states = encoded("mean", "states", states, pack_states)
     result = layer.bias.new_empty(n_chains, len(layer.bias))
     mean_(result, states.contiguous(), n_chains, contiguous(layer))
     return result

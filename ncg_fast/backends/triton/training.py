@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from ncg_fast.backends.formats import new_packed
-from ncg_fast.backends.records import Batch, Draw, Parameters, Phases, Rates
+from ncg_fast.backends.records import Batch, Draw, Offsets, Parameters, Phases, Rates
+from ncg_fast.backends.triton.centring import Centring
 from ncg_fast.backends.triton.phases import Differences
 from ncg_fast.backends.triton.sampling import mean_, sweeps_
 from ncg_fast.backends.triton.update import Counters, update_
@@ -14,6 +15,8 @@ def train_steps_(
     parameters: Parameters,
     batch: Batch,
     rates: Rates,
+    lr_factors: Tensor | None,
+    offsets: Offsets,
     draw: Draw,
     weight_exponent: int,
     n_labels: int,
@@ -29,6 +32,8 @@ def train_steps_(
         model.hidden_bias.new_empty(n, n_hidden, dtype=torch.int32) for n in (n_rows, n_chains)
     )
     counters = Counters.new(model.hidden_bias, least, most)
+    centring = Centring.of(offsets)
+    factors = None if lr_factors is None else lr_factors.contiguous()
     stop = counters.stop
     for t, rows in enumerate(batch.visible_data.contiguous()):
         mean_(hidden_data, rows, n_rows, model.hidden_layer, "levels", stop)
@@ -38,5 +43,6 @@ def train_steps_(
         mean_(hidden_model, last, n_chains, model.hidden_layer, "levels", stop)
         phases = Phases(hidden_data, rows, hidden_model, last)
         differences = Differences.of_phases(phases)
-        update_(parameters, differences, counters, rates, weight_exponent, n_labels)
+        given = parameters, differences, counters, rates, weight_exponent, n_labels
+        update_(*given, centring, factors)
     return counters.found

@@ -10,7 +10,14 @@ from torch import Tensor
 
 from ncg_fast.backends.formats import described
 from ncg_fast.backends.numerics import digit_step
-from ncg_fast.backends.records import Gradients, Parameters, Phases, PhaseSums, Rates
+from ncg_fast.backends.records import Gradients, Offsets, Parameters, Phases, PhaseSums, Rates
+from ncg_fast.backends.triton.centring import (
+    NOT_CENTRED,
+    Centring,
+    add_bias_terms,
+    centred,
+    from_bias_terms,
+)
 from ncg_fast.backends.triton.numerics import fma, launch
 from ncg_fast.backends.triton.packing import kind_of, store_digits
 from ncg_fast.backends.triton.phases import (
@@ -113,6 +120,14 @@ def unit_gradient_kernel(
     tl.store(gradient + unit, g, mask=unit < n_units)
 
 
+@triton.jit
+def rate_now(rate, lr_factors, counters):
+    """The rate times the factor of the batch."""
+    if lr_factors is not None:
+        rate = rate * tl.load(lr_factors + tl.load(counters + 3))
+    return rate
+
+
 @triton.jit(do_not_specialize=[*_COUNTS, "n_learned"])
 def update_kernel(
     weight,
@@ -127,6 +142,13 @@ def update_kernel(
     hidden_model,
     counters,
     stop,
+    lr_factors,
+    visible_offset,
+    hidden_offset,
+    visible_difference,
+    hidden_difference,
+    visible_terms,
+    hidden_terms,
     data_scale,
     model_scale,
     inverse_step,
@@ -147,6 +169,8 @@ def update_kernel(
     """G, then W, S, mask and digits in place; counters gain max |W∘A| and what was switched."""
     if tl.load(stop) != 0:
         return
+    lr = rate_now(lr, lr_factors, counters)
+    lr_strength = rate_now(lr_strength, lr_factors, counters)
     i, j = tile_units(n_visible)
     first, pair, inside = tile_pairs(i, j, n_hidden, n_visible)
     if data_kind == "gradients":
@@ -157,8 +181,14 @@ def update_kernel(
         of_data = pair_sums(data, hidden_data, i, j, n_rows, n_hidden, n_visible, data_kind)
         of_model *= model_unit
         g = scaled_difference(of_data, of_model, n_rows == n_chains, data_scale, model_scale)
-    old_weight = tl.load(weight + first + pair, mask=inside, other=0.0)
     on = tl.load(mask + first + pair, mask=inside, other=0) != 0
+    if visible_offset is not None:
+        offsets = visible_offset, hidden_offset
+        units = i, j, n_hidden, n_visible
+        g = centred(g, *units, *offsets, visible_difference, hidden_difference)
+        active = tl.where(on, g, 0.0)
+        add_bias_terms(active, *units, *offsets, visible_terms, hidden_terms)
+    old_weight = tl.load(weight + first + pair, mask=inside, other=0.0)
     direction = tl.where(minus_decay != 0.0, fma(old_weight, minus_decay, g), g)
     if velocity is not None:
         direction = fma(
@@ -199,8 +229,11 @@ def bias_kernel(
     model,
     bias,
     velocity,
+    difference,
+    terms,
     counters,
     stop,
+    lr_factors,
     data_scale,
     model_scale,
     lr,
@@ -215,10 +248,14 @@ def bias_kernel(
     """A step of 64 biases."""
     if tl.load(stop) != 0:
         return
+    lr = rate_now(lr, lr_factors, counters)
     unit = tl.program_id(0) * 64 + tl.arange(0, 64)
     inside = unit < n_units
     if data_kind == "gradients":
         g = ascent(data, unit, inside)
+    elif difference is not None:
+        total = tl.load(terms + unit, mask=inside, other=0)
+        g = tl.load(difference + unit, mask=inside, other=0.0) - from_bias_terms(total)
     else:
         of_data = unit_sums(data, unit, n_rows, n_units, data_kind)
         of_model = unit_sums(model, unit, n_chains, n_units, model_kind) * model_unit
@@ -335,18 +372,23 @@ def update_(
     rates: Rates,
     weight_exponent: int,
     n_labels: int,
+    centring: Centring = NOT_CENTRED,
+    lr_factors: Tensor | None = None,
 ) -> None:
-    """One NCG step in place."""
+    """One NCG step in place; of batch t the rates are lr and lr_strength times lr_factors[t]."""
     n_hidden, n_visible = parameters.weight.shape
     n_digits = described(parameters.to_hidden).n_digits
     shared: dict[str, Any] = {"lr": rates.lr, "momentum": rates.momentum}
+    shared["lr_factors"] = lr_factors
     shared |= {"counters": counters.counters, "stop": counters.stop}
+    centring.begin(differences, counters.stop)
     _launch_pairs(
         update_kernel,
         n_hidden,
         n_visible,
         **differences.pairs,
         **shared,
+        **centring._asdict(),
         weight=parameters.weight,
         strength=parameters.connection_strength,
         mask=parameters.mask.view(torch.uint8),
@@ -360,17 +402,25 @@ def update_(
         n_digits=n_digits,
     )
     visible = {"bias": parameters.visible_bias, "velocity": parameters.visible_velocity}
+    visible |= {"difference": centring.visible_difference, "terms": centring.visible_terms}
     hidden = {"bias": parameters.hidden_bias, "velocity": parameters.hidden_velocity}
+    hidden |= {"difference": centring.hidden_difference, "terms": centring.hidden_terms}
     _launch_units(bias_kernel, n_visible, **differences.visible, **shared, **visible)
     _launch_units(bias_kernel, n_hidden, **differences.hidden, **shared, **hidden)
     launch(finish_kernel, 1, **counters._asdict())
 
 
 def ncg_update_(
-    parameters: Parameters, phases: Phases, rates: Rates, weight_exponent: int, n_labels: int
+    parameters: Parameters,
+    phases: Phases,
+    rates: Rates,
+    offsets: Offsets,
+    weight_exponent: int,
+    n_labels: int,
 ) -> Tensor:
     counters, differences = Counters.new(parameters.weight), Differences.of_phases(phases)
-    update_(parameters, differences, counters, rates, weight_exponent, n_labels)
+    given = parameters, differences, counters, rates, weight_exponent, n_labels
+    update_(*given, Centring.of(offsets))
     return counters.found[:3]
 
 

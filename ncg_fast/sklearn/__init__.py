@@ -1,0 +1,6 @@
+"""Estimators of scikit-learn: ``BernoulliRBM``, in the place of its own, and ``RBMClassifier``."""
+
+from ncg_fast.sklearn.classifier import RBMClassifier
+from ncg_fast.sklearn.transformer import BernoulliRBM
+
+__all__ = ["BernoulliRBM", "RBMClassifier"]
